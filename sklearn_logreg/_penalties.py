@@ -1,0 +1,41 @@
+"""The penalty on the weights: an elastic net, with L1 and L2 as its ends."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+class ElasticNet:
+    """l1 |W|_1 + 1/2 sum_j l2_j W_j^2: the smooth part belongs to the gradient, the L1 part to the proximal operator.
+
+    ``l2`` is one number, or one a feature; ``l1`` is one number.
+    """
+
+    def __init__(self, l1, l2):
+        self.l1 = l1
+        self.l2 = l2
+
+    def value(self, W):
+        """The penalty itself."""
+        smooth = 0.5 * np.vdot(self.l2 * W, W)
+        return smooth + self.l1 * np.abs(W).sum() if self.l1 else smooth
+
+    def prox(self, W, step_size):
+        """argmin_V |V - W|^2 / (2 step_size) + l1 |V|_1: soft thresholding."""
+        if not self.l1:
+            return W
+        return np.sign(W) * np.maximum(np.abs(W) - step_size * self.l1, 0.0)
+
+    def distance(self, W, gradient):
+        """|gradient + l1 s| for the subgradient s of |W|_1 that makes it smallest, entry by entry."""
+        size = np.abs(gradient)
+        if not self.l1:
+            return size
+        return np.where(W == 0.0, np.maximum(size - self.l1, 0.0), np.abs(gradient + self.l1 * np.sign(W)))
+
+    def restrict(self, columns):
+        """The same penalty on some of the features."""
+        return ElasticNet(self.l1, self.l2[columns] if np.ndim(self.l2) else self.l2)
+
+    def __bool__(self):
+        return bool(self.l1 or np.any(self.l2))

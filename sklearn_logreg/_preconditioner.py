@@ -1,0 +1,401 @@
+"""Estimates of the inverse curvature: P in W <- W - alpha P grad J(W).
+
+==================  =====================================================  ===========================================
+preconditioner      P                                                      where
+==================  =====================================================  ===========================================
+Hessian             inverse Hessian on a sample of rows, or on all         up to 2000 unknowns
+Hessian by class    the same, one block a class                            softmax with more
+RowSpace            inverse Hessian on the span of the rows                fewer rows than features, no L1
+Diagonal            inverse of the bound on each curvature                 many rows and features, no L1
+WorkingSet          the Hessian on the features that matter                many features, with L1
+==================  =====================================================  ===========================================
+
+All but WorkingSet are refined by curvature pairs as the solver goes.  They live in the standardised coordinates of
+:mod:`._objective`, where the gradient of J has no units.  With an L1 penalty the step minimises the quadratic model
+that P stands for plus the penalty, without touching the data (proximal Newton; Lee, Sun and Saunders 2014).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import deque
+
+import numpy as np
+from scipy.linalg import LinAlgError, cho_factor, cho_solve, cholesky, solve_triangular
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import enet_path
+
+from ._result import Result, Trace
+from ._solvers import preconditioned
+
+# Pairs kept for the two-loop recursion: the usual number (Liu and Nocedal 1989).
+MEMORY = 10
+# Unknowns up to which a Hessian is formed and factorised: 2000^3/3 multiplications are 0.1 s on two cores.
+MAX_HESSIAN = 2000
+# Rows up to which the span of the rows is used, when they are fewer than the features.
+MAX_ROW_SPACE = 3000
+
+
+def descend(objective, coef, trace, random_state, warm=False):
+    """Minimise the objective by preconditioned gradient descent; from coef itself if it is a warm start."""
+    if objective.penalty.l1:
+        # All-zero weights may be optimal, and are then exact: look there first.
+        here = objective.evaluate(coef)
+        status = trace.add(here)
+        if status:
+            return Result(here, status)
+    preconditioner, coef = _prepare(objective, coef, random_state, warm)
+    return preconditioned(objective, coef, preconditioner, trace)
+
+
+def _prepare(objective, coef, random_state, warm=False):
+    """The preconditioner for this objective, and a better point to start from unless this one is warm."""
+    (n_outputs, q), n_rows = objective.shape, objective.source.n_rows
+    has_l1 = objective.penalty.l1 > 0.0
+    if not has_l1 and n_rows < objective.n_features and n_rows <= MAX_ROW_SPACE:
+        preconditioner = RowSpacePreconditioner(objective, random_state)
+        start = preconditioner.start(coef)
+        return preconditioner, coef if warm else start
+    by_class = n_outputs * q > MAX_HESSIAN
+    if by_class and has_l1:
+        return WorkingSet(objective, random_state), coef
+    if by_class and (q > MAX_HESSIAN or n_outputs * q**2 > 10 * MAX_HESSIAN**2):
+        return DiagonalPreconditioner(objective), coef
+    # Solve a sample first: its optimum is close, its Hessian too.  Eight times fewer rows at each level, so that all
+    # levels together cost less than one and a seventh of the last but one.
+    n_sample = max(n_rows // 8, 1000, 8 * q)
+    if n_rows < 4 * n_sample:
+        return HessianPreconditioner(objective, by_class), coef
+    coarse = objective.sample(n_sample, random_state)
+    if warm:
+        H = coarse.curvature(coef, by_class)
+        return HessianPreconditioner(objective, by_class, H if by_class else H[None]), coef
+    inner, coef = _prepare(coarse, coef, random_state)
+    # The optimum of the sample is known to 1/sqrt(n) only.
+    coef = preconditioned(coarse, coef, inner, Trace(tol=0.1 / np.sqrt(n_sample), max_iter=50)).evaluation.coef
+    return HessianPreconditioner(objective, by_class, inner.loss_hessian), coef
+
+
+class CurvaturePairs:
+    """Limited-memory BFGS correction of an inverse curvature (two-loop recursion, Nocedal 1980)."""
+
+    def __init__(self):
+        self.pairs = deque(maxlen=MEMORY)
+
+    def add(self, step, change):
+        """Store a step and the change of the gradient along it, unless rounding has eaten its curvature."""
+        curvature = np.vdot(step, change)
+        if curvature > 1e-12 * np.linalg.norm(step) * np.linalg.norm(change):
+            self.pairs.append((step, change, curvature))
+
+    def clear(self):
+        self.pairs.clear()
+
+    def solve(self, gradient, solve):
+        """P gradient, where ``solve`` applies the inverse curvature that the pairs correct."""
+        q = gradient.copy()
+        coefficients = []
+        for step, change, curvature in reversed(self.pairs):
+            a = np.vdot(step, q) / curvature
+            q -= a * change
+            coefficients.append(a)
+        q = solve(q)
+        for (step, change, curvature), a in zip(self.pairs, reversed(coefficients), strict=True):
+            q += (a - np.vdot(change, q) / curvature) * step
+        return q
+
+
+class Preconditioner:
+    """Steps in standardised coordinates, from a subclass's ``solve``, corrected by curvature pairs."""
+
+    def __init__(self, objective):
+        self.objective = objective
+        self.pairs = CurvaturePairs()
+
+    def step(self, here, tol):
+        """The full step from here and the slope of J along it."""
+        gradient = self.objective.standardise_gradient(here.gradient)
+        direction = -self.pairs.solve(gradient, self.solve)
+        return self.objective.unstandardise(direction), np.vdot(gradient, direction)
+
+    def update(self, here, there):
+        """Learn from the change of the gradient along a step."""
+        step = self.objective.standardise(there.coef - here.coef)
+        self.pairs.add(step, self.objective.standardise_gradient(there.gradient - here.gradient))
+
+
+class DiagonalPreconditioner(Preconditioner):
+    """Inverse of the bound on the diagonal of the Hessian, whose loss part has one value for all features."""
+
+    def __init__(self, objective):
+        super().__init__(objective)
+        self.diagonal = objective.loss.curvature_bound + objective.l2()
+
+    def solve(self, gradient):
+        return gradient / self.diagonal
+
+
+class HessianPreconditioner(Preconditioner):
+    """Inverse Hessian on a sample of rows, bought again on all rows when that is cheaper than the passes it saves.
+
+    ``loss_hessian``, of the sample, has shape (n_blocks, size, size): one block for all classes, or one a class.
+    """
+
+    def __init__(self, objective, by_class=False, loss_hessian=None):
+        super().__init__(objective)
+        self.by_class = by_class
+        self.loss_hessian = None
+        self.violations = []
+        source, n_outputs = objective.source, objective.shape[0]
+        n_grams = n_outputs if by_class else n_outputs * (n_outputs + 1) / 2
+        self.price = n_grams * source.gram_nanoseconds / (n_outputs * source.nanoseconds)  # in passes
+        if loss_hessian is not None:
+            # A feature too rare for the sample seems to have no curvature there; in standardised coordinates all have
+            # about that of the intercept.  Half of it keeps the first step along such a feature short.
+            diagonal = np.diagonal(loss_hessian, axis1=1, axis2=2)
+            floor = 0.5 * np.max(diagonal, axis=1, keepdims=True) if not objective.fit_intercept else (
+                0.5 * diagonal[:, objective.shape[1] - 1 :: objective.shape[1]].mean(axis=1, keepdims=True)
+            )
+            lift = np.maximum(floor - diagonal, 0.0)
+            self._factorise(loss_hessian + lift[:, :, None] * np.eye(diagonal.shape[1]))
+
+    def step(self, here, tol):
+        self.violations.append(here.violation)
+        # Three passes are needed after a purchase as well.
+        if self.loss_hessian is None or self._passes_left(tol) > self.price + 3.0:
+            H = self.objective.curvature(here.coef, self.by_class)
+            self._factorise(H if self.by_class else H[None])
+            self.pairs.clear()
+            self.violations = [here.violation]
+        if self.objective.penalty.l1:
+            return self._proximal_step(here)
+        return super().step(here, tol)
+
+    def _passes_left(self, tol):
+        """Passes to the tolerance at the rate of convergence of the last three."""
+        recent = self.violations[-4:]
+        rate = 0.3  # of a fresh Hessian on eight rows an unknown
+        if len(recent) > 1:
+            rate = np.clip((recent[-1] / recent[0]) ** (1.0 / (len(recent) - 1)), 0.003, 0.97)
+        return np.log(recent[-1] / tol) / -np.log(rate)
+
+    def _factorise(self, loss_hessian):
+        """Cholesky factors of the Hessian of J, block by block."""
+        self.loss_hessian = loss_hessian
+        n_blocks, size, _ = loss_hessian.shape
+        (n_outputs, q), penalty = self.objective.shape, self.objective.penalty
+        H = loss_hessian.copy()
+        diagonal = np.arange(size)
+        H[:, diagonal, diagonal] += self.objective.l2().reshape(n_blocks, size)
+        if n_outputs > 1 and not self.by_class:
+            # Softmax does not change when all classes move together, so nothing but the penalty curves that way.
+            free = np.arange(q) if not penalty else np.arange(self.objective.n_features, q)
+            together = np.trace(loss_hessian[0]) / size / n_outputs
+            for j in free:
+                H[0, j::q, j::q] += together
+        shift = 1e-14 * np.trace(H, axis1=1, axis2=2).mean() / size + np.finfo(float).tiny
+        while True:
+            try:
+                self.factors = [cho_factor(block, lower=True, check_finite=False) for block in H]
+                break
+            except LinAlgError:
+                # Collinear features, or probabilities at 0 and 1: no curvature, so any step there will do.
+                H[:, diagonal, diagonal] += shift
+                shift *= 100.0
+        self.hessian = H
+
+    def solve(self, gradient):
+        flat = gradient.reshape(len(self.factors), -1)
+        solved = [cho_solve(factor, g, check_finite=False) for factor, g in zip(self.factors, flat, strict=True)]
+        return np.concatenate(solved).reshape(gradient.shape)
+
+    def update(self, here, there):
+        if not self.objective.penalty.l1:
+            return super().update(here, there)
+        # The model is needed itself, not its inverse: correct the matrix (BFGS).
+        step = self.objective.standardise(there.coef - here.coef).ravel()
+        change = self.objective.standardise_gradient(there.gradient - here.gradient).ravel()
+        curvature, H = np.dot(step, change), self.hessian[0]
+        if curvature > 1e-12 * np.linalg.norm(step) * np.linalg.norm(change):
+            Hs = H @ step
+            H += np.outer(change, change / curvature) - np.outer(Hs, Hs / np.dot(step, Hs))
+
+    def _proximal_step(self, here):
+        """The step to the minimum of the quadratic model plus l1 |W|_1, as exact as the outer step deserves."""
+        objective, H = self.objective, self.hessian[0]
+        p, l1 = objective.n_features, objective.penalty.l1
+        gradient = objective.standardise_gradient(here.gradient)
+        is_weight = np.zeros(gradient.shape, bool)
+        is_weight[:, :p] = True
+        weights, intercepts = np.flatnonzero(is_weight), np.flatnonzero(~is_weight)
+        g, g_b = gradient.ravel()[weights], gradient.ravel()[intercepts]
+        H_ww, H_bw = H[np.ix_(weights, weights)], H[np.ix_(intercepts, weights)]
+        if len(intercepts):
+            # The intercepts have no penalty: minimise over them first.
+            follow = np.linalg.solve(H[np.ix_(intercepts, intercepts)], np.column_stack([H_bw, g_b]))
+            H_ww = H_ww - H_bw.T @ follow[:, :-1]
+            g = g - H_bw.T @ follow[:, -1]
+        scale = np.tile(objective.scale, gradient.shape[0])
+        w = here.coef[:, :p].ravel()
+        accuracy = 0.1 * np.max(objective.penalty.distance(w, g * scale) / scale)
+        w_new = _lasso(H_ww, g, scale, l1, w, accuracy)
+        direction = np.zeros(gradient.size)
+        direction[weights] = (w_new - w) * scale
+        if len(intercepts):
+            direction[intercepts] = -follow[:, :-1] @ direction[weights] - follow[:, -1]
+        slope = gradient.ravel() @ direction + l1 * (np.abs(w_new).sum() - np.abs(w).sum())
+        step = objective.unstandardise(direction.reshape(gradient.shape))
+        # To the last bit, so that zeros are exact.
+        step[:, :p] = (w_new - w).reshape(-1, p)
+        return step, slope
+
+
+def _lasso(H, g, scale, l1, w, accuracy):
+    """argmin_v g.u + u'Hu/2 + l1 |v|_1 with u = scale (v - w), up to a violation of ``accuracy``.
+
+    scikit-learn's coordinate descent solves it, as a lasso whose data are the Cholesky factor of H.
+    """
+    size = len(H)
+    H = H + 1e-12 * np.trace(H) / size * np.eye(size)
+    L = cholesky(H, lower=True, check_finite=False)
+    target = H @ (scale * w) - g
+    y = solve_triangular(L, target, lower=True, check_finite=False)
+    X = np.asfortranarray(L.T * scale)
+    gram, Xy = H * np.outer(scale, scale), target * scale
+    total = max(float(y @ y), np.finfo(float).tiny)
+    v = w
+    gap = accuracy**2
+    for _ in range(6):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            _, path, _ = enet_path(
+                X, y, l1_ratio=1.0, alphas=[l1 / size], precompute=gram, Xy=Xy, coef_init=v, check_input=False,
+                copy_X=False, tol=gap / total, max_iter=1000,
+            )  # fmt: skip
+        v = path[:, 0]
+        slope = gram @ v - Xy
+        violation = np.where(v == 0.0, np.maximum(np.abs(slope) - l1, 0.0), np.abs(slope + l1 * np.sign(v)))
+        if np.max(violation / scale) <= accuracy:
+            break
+        gap *= 1e-2
+    return v
+
+
+class RowSpacePreconditioner:
+    """Fewer rows than features, no L1: the weights are combinations of the rows, W = V L^-1 (X - mean), LL' the rows' inner products.
+
+    In V the problem has the features L and the same penalty |V|^2, and is solved without touching X.
+    """
+
+    def __init__(self, objective, random_state):
+        self.objective = objective
+        K = objective.source.row_gram(objective.mean)
+        n = len(K)
+        jitter = 1e-13 * np.trace(K) / n + np.finfo(float).tiny
+        while True:
+            try:
+                self.L = cholesky(K + jitter * np.eye(n), lower=True, check_finite=False)
+                break
+            except LinAlgError:
+                jitter *= 100.0
+        self.reduced = type(objective)(
+            objective.source.of_array(self.L), objective.codes, objective.weight, objective.loss, objective.penalty,
+            objective.fit_intercept,
+        )  # fmt: skip
+        self.random_state = random_state
+
+    def start(self, coef):
+        """The optimum in the span of the rows, from the intercept of coef."""
+        point = np.zeros(self.reduced.shape)
+        point[:, self.reduced.n_features :] = coef[:, self.objective.n_features :]
+        self.inner, point = _prepare(self.reduced, point, self.random_state)
+        here = preconditioned(self.reduced, point, self.inner, Trace(tol=1e-9, max_iter=100)).evaluation
+        self.inner.step(here, tol=1.0)
+        return self._expand(here.coef)
+
+    def _expand(self, point):
+        """Weights and intercept for a point of the reduced problem."""
+        objective, n = self.objective, self.reduced.n_features
+        A = solve_triangular(self.L, point[:, :n].T, lower=True, trans="T", check_finite=False).T
+        coef = np.empty(objective.shape)
+        W = objective.source.combine(A) - A.sum(axis=1, keepdims=True) * objective.mean
+        coef[:, : objective.n_features] = W
+        coef[:, objective.n_features :] = point[:, n:]
+        if objective.fit_intercept:
+            coef[:, -1] -= W @ objective.mean
+        return coef
+
+    def step(self, here, tol):
+        """A Newton step in the span of the rows."""
+        objective, n = self.objective, self.reduced.n_features
+        p = objective.n_features
+        gradient = here.gradient.copy()
+        if objective.fit_intercept:
+            gradient[:, :p] -= gradient[:, p:] * objective.mean
+        reduced_gradient = np.empty(self.reduced.shape)
+        projected = objective.source.project(gradient[:, :p])
+        projected = projected - (gradient[:, :p] @ objective.mean)[:, None]
+        reduced_gradient[:, :n] = solve_triangular(self.L, projected.T, lower=True, check_finite=False).T
+        reduced_gradient[:, n:] = gradient[:, p:]
+        std = self.reduced.standardise_gradient(reduced_gradient)
+        direction = -self.inner.pairs.solve(std, self.inner.solve)
+        return self._expand(self.reduced.unstandardise(direction)), np.vdot(std, direction)
+
+    def update(self, here, there):
+        """The Hessian is exact up to rounding: there is nothing to learn."""
+
+
+class WorkingSet:
+    """L1 and many features: solve for those that are not zero or should not be, the worst first; look at all; repeat."""
+
+    def __init__(self, objective, random_state):
+        self.objective = objective
+        self.random_state = random_state
+
+    def step(self, here, tol):
+        objective, p = self.objective, self.objective.n_features
+        distance = objective.distance(here).max(axis=0)
+        active = np.any(here.coef[:, :p] != 0.0, axis=0)
+        n_more = max(100, 2 * int(active.sum()))
+        worst = np.argsort(-np.where(active, np.inf, distance), kind="stable")[: active.sum() + n_more]
+        columns = np.sort(worst[(distance[worst] > 0.0) | active[worst]])
+        inside = np.append(columns, np.arange(p, objective.shape[1]))
+        restricted = objective.restrict(columns)
+        coef = here.coef[:, inside]
+        trace = Trace(tol=max(0.1 * here.violation, 0.5 * tol), max_iter=100)
+        if np.prod(restricted.shape) <= MAX_HESSIAN:
+            preconditioner = HessianPreconditioner(restricted)
+        else:
+            preconditioner = OrthantPreconditioner(restricted)
+        there = preconditioned(restricted, coef, preconditioner, trace).evaluation
+        step = np.zeros(objective.shape)
+        step[:, inside] = there.coef - coef
+        return step, there.value - here.value
+
+    def update(self, here, there):
+        """The next working set follows from the next gradient alone."""
+
+
+class OrthantPreconditioner(DiagonalPreconditioner):
+    """Diagonal with curvature pairs, kept within the orthant of the weights (OWL-QN, Andrew and Gao 2007)."""
+
+    def step(self, here, tol):
+        objective, p, l1 = self.objective, self.objective.n_features, self.objective.penalty.l1
+        W = here.coef[:, :p]
+        gradient = here.gradient.copy()
+        smooth = gradient[:, :p] - (gradient[:, p:] * objective.mean if objective.fit_intercept else 0.0)
+        # The subgradient of least norm, of J along the weights with the intercept following.
+        at_zero = np.sign(smooth) * np.maximum(np.abs(smooth) - l1, 0.0)
+        pseudo = gradient.copy()
+        pseudo[:, :p] = np.where(W == 0.0, at_zero, smooth + l1 * np.sign(W))
+        std = pseudo.copy()
+        std[:, :p] /= objective.scale
+        direction = -self.pairs.solve(std, self.solve)
+        direction[:, :p][(W == 0.0) & (direction[:, :p] * std[:, :p] >= 0.0)] = 0.0
+        orthant = np.where(W == 0.0, -np.sign(std[:, :p]), np.sign(W))
+        W_new = W + direction[:, :p] / objective.scale
+        W_new[np.sign(W_new) != orthant] = 0.0
+        direction[:, :p] = (W_new - W) * objective.scale
+        step = objective.unstandardise(direction)
+        step[:, :p] = W_new - W
+        return step, np.vdot(std, direction)

@@ -1,0 +1,105 @@
+"""Batch gradient descent: one update on the whole batch, in three forms.
+
+    W  <-  W  -  alpha * P * grad J(W)          followed, with an L1 penalty, by its proximal operator
+
+===================  ==============================================  =============================================
+solver               P                                               alpha
+===================  ==============================================  =============================================
+gradient_descent     the identity: the features as they are          a fixed step size, at most 1/L to be safe
+nesterov             the same                                        the same, at a point extrapolated by momentum
+preconditioned       an estimate of the inverse curvature            1, shortened where it does not lower J enough
+===================  ==============================================  =============================================
+
+Every solver keeps one order: *evaluate, certify, step*.  An evaluation of J, its gradient and the violation is one
+pass over the data; it is reported to the trace, which says when to stop; and the point that is returned is the very
+one that was evaluated.  The solvers know neither data nor loss, only an objective with ``evaluate`` and ``prox``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ._result import Result, Status
+
+# A step is long enough if it lowers J by this fraction of what the slope promises (Armijo 1966).
+SUFFICIENT_DECREASE = 1e-4
+# Steps in a row that neither lower J measurably nor the violation, after which the working precision is reached.
+PATIENCE = 5
+
+
+def gradient_descent(objective, coef, step_size, trace):
+    """W <- prox(W - alpha grad J(W)): the algorithm of the textbooks; with an L1 penalty, ISTA."""
+    best = None
+    while True:
+        here = objective.evaluate(coef)
+        status = trace.add(here)
+        best = here if best is None or here.value < best.value else best
+        if trace.exploded():
+            return Result(best, Status.DIVERGED)
+        if status:
+            # A stable step size never raises the cost.
+            if status is Status.MAX_ITER and here.value > best.value + objective.resolution(best):
+                return Result(best, Status.DIVERGED)
+            return Result(here, status)
+        coef = objective.prox(coef - step_size * here.gradient, step_size)
+
+
+def nesterov(objective, coef, step_size, trace):
+    """The same step from a point extrapolated by momentum (Nesterov 1983; with an L1 penalty, FISTA, Beck and Teboulle 2009).
+
+    The momentum restarts from zero when it points uphill (O'Donoghue and Candès 2015).
+    """
+    best, previous, momentum = None, coef, 1.0
+    while True:
+        here = objective.evaluate(coef)
+        status = trace.add(here)
+        best = here if best is None or here.value < best.value else best
+        if trace.exploded():
+            return Result(best, Status.DIVERGED)
+        if status:
+            return Result(here if status is Status.CONVERGED else best, status)
+        stepped = objective.prox(coef - step_size * here.gradient, step_size)
+        if np.vdot(coef - stepped, stepped - previous) > 0.0:
+            momentum = 1.0
+        following = (1.0 + np.sqrt(1.0 + 4.0 * momentum**2)) / 2.0
+        coef = stepped + (momentum - 1.0) / following * (stepped - previous)
+        previous, momentum = stepped, following
+
+
+def preconditioned(objective, coef, preconditioner, trace):
+    """W <- W - alpha P grad J(W), with P refined as it goes; alpha = 1 unless J asks for less.
+
+    ``preconditioner.step(here)`` gives the full step and the change of J that it promises to first order;
+    ``preconditioner.update(here, there)`` learns from the step that was taken.
+    """
+    here = objective.evaluate(coef)
+    status = trace.add(here)
+    best, stalled = here, 0
+    while not status:
+        step, slope = preconditioner.step(here, trace.tol)
+        alpha = 1.0
+        resolution = objective.resolution(here)
+        while True:
+            there = objective.evaluate(here.coef + alpha * step)
+            status = trace.add(there)
+            if status is Status.CONVERGED or there.value <= here.value + SUFFICIENT_DECREASE * alpha * slope:
+                break
+            slope_there = np.vdot(there.gradient, step)
+            # Differences of J drown in rounding near the optimum; slopes do not (Hager and Zhang 2005).
+            if there.value <= here.value + resolution and abs(slope_there) <= 0.9 * abs(slope):
+                break
+            stalled += alpha * abs(slope) <= resolution
+            if status or stalled >= PATIENCE or alpha < 1e-12:
+                return Result(best, status or Status.PRECISION)
+            # Where the slope along the step would vanish if it changed evenly.
+            alpha *= np.clip(slope / (slope - slope_there), 0.1, 0.7) if slope_there > 0.0 else 0.3
+        preconditioner.update(here, there)
+        here = there
+        if here.violation < 0.7 * best.violation or here.value < best.value - objective.resolution(best):
+            best, stalled = here, 0
+        else:
+            stalled += 1
+        if stalled >= PATIENCE and not status:
+            status = Status.PRECISION
+    return Result(here if status is Status.CONVERGED else best, status)
+
