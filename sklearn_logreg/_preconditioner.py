@@ -161,23 +161,30 @@ class HessianPreconditioner(Preconditioner):
 
     def step(self, here, tol):
         self.violations.append(here.violation)
-        # Three passes are needed after a purchase as well.
-        if self.loss_hessian is None or self._passes_left(tol) > self.price + 3.0:
+        if self.loss_hessian is None or self._pays(tol):
             H = self.objective.curvature(here.coef, self.by_class)
             self._factorise(H if self.by_class else H[None])
-            self.pairs.clear()
+            if not self.by_class:
+                self.pairs.clear()
             self.violations = [here.violation]
         if self.objective.penalty.l1:
             return self._proximal_step(here)
         return super().step(here, tol)
 
-    def _passes_left(self, tol):
-        """Passes to the tolerance at the rate of convergence of the last three."""
+    def _pays(self, tol):
+        """Is a new Hessian cheaper than the passes it saves, at the rate of convergence of the last three?
+
+        After it, some three passes remain to be made, or some forty if it knows nothing of what couples the classes
+        (digits and usps); such a one is therefore kept until it has been used for what two cost.
+        """
         recent = self.violations[-4:]
         rate = 0.3  # of a fresh Hessian on eight rows an unknown
         if len(recent) > 1:
             rate = np.clip((recent[-1] / recent[0]) ** (1.0 / (len(recent) - 1)), 0.003, 0.97)
-        return np.log(recent[-1] / tol) / -np.log(rate)
+        passes_left = np.log(recent[-1] / tol) / -np.log(rate) if tol > 0.0 else np.inf
+        if self.by_class:
+            return passes_left > self.price + 40.0 and len(self.violations) > 2.0 * self.price
+        return passes_left > self.price + 3.0
 
     def _factorise(self, loss_hessian):
         """Cholesky factors of the Hessian of J, block by block."""
@@ -263,7 +270,7 @@ def _lasso(H, g, scale, l1, w, accuracy):
     X = np.asfortranarray(L.T * scale)
     gram, Xy = H * np.outer(scale, scale), target * scale
     total = max(float(y @ y), np.finfo(float).tiny)
-    v = w
+    v = w.copy()  # enet_path works in place
     gap = accuracy**2
     for _ in range(6):
         with warnings.catch_warnings():
