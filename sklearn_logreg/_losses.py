@@ -35,9 +35,11 @@ class LogLoss:
         return np.array([np.log(class_weights[1] / class_weights[0])])
 
     def evaluate(self, raw, codes, weight, work):
-        """Sums of loss and of P(wrong class); raw becomes the weighted residuals."""
+        """Sums of loss, of P(wrong class) and of the weight of rows on the wrong side; raw becomes the residuals."""
         u = raw[0]
         u *= codes
+        missed = u >= 0.0
+        missed = np.count_nonzero(missed) if weight is None else weight @ missed
         loss = np.abs(u, out=work.array("loss", u.shape))
         np.negative(loss, out=loss)
         np.exp(loss, out=loss)
@@ -51,7 +53,7 @@ class LogLoss:
             total, wrong = weight @ loss, weight @ u
             u *= weight
         u *= codes
-        return total, wrong
+        return total, wrong, missed
 
     def curvature(self, raw):
         """Second derivative p (1 - p), exact in both tails; overwrites raw."""
@@ -82,13 +84,16 @@ class SoftmaxLoss:
         return log_weights - log_weights.mean()
 
     def evaluate(self, raw, codes, weight, work):
-        """Sums of loss and of P(wrong classes); raw becomes the weighted residuals."""
+        """Sums of loss, of P(wrong classes) and of the weight of misclassified rows; raw becomes the residuals."""
         own = codes, np.arange(raw.shape[1])
         raw -= raw[own]
+        raw[own] = -np.inf
         largest = raw.max(axis=0)
+        missed = largest >= 0.0
+        missed = np.count_nonzero(missed) if weight is None else weight @ missed
+        np.maximum(largest, 0.0, out=largest)
         raw -= largest
         np.exp(raw, out=raw)
-        raw[own] = 0.0
         wrong = raw.sum(axis=0)
         # exp of the own class's raw prediction, less 1: exact where the own class leads by far.
         own_less_one = np.expm1(-largest)
@@ -99,9 +104,9 @@ class SoftmaxLoss:
         raw /= total
         raw[own] = -wrong
         if weight is None:
-            return loss.sum(), wrong.sum()
+            return loss.sum(), wrong.sum(), missed
         raw *= weight
-        return weight @ loss, weight @ wrong
+        return weight @ loss, weight @ wrong, missed
 
     def probabilities(self, raw):
         """exp(raw_k) / sum_l exp(raw_l); overwrites raw."""

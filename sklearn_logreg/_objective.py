@@ -39,7 +39,7 @@ class Evaluation:
     value: float
     gradient: np.ndarray  # of the smooth part of J: all but l1 |W|_1
     violation: float
-    separates: bool  # no penalty, and a cost so low that every row must be on its right side
+    separates: bool  # no penalty, and every row on its right side: there is no finite minimum
 
 
 class Objective:
@@ -59,9 +59,6 @@ class Objective:
         self.n_features = source.n_features
         self.shape = (loss.n_outputs, source.n_features + fit_intercept)
         self.mean, self.scale = coordinates or self._coordinates()
-        # Below this cost the loss of every row is below log(2): its own class leads, whatever the number of classes.
-        least = 1.0 if weight is None else weight.min(where=weight > 0.0, initial=np.inf)
-        self.separated = 0.0 if penalty else np.log(2.0) * least / self.total_weight
 
     def _coordinates(self):
         """Origin and scale of the standardised coordinates."""
@@ -80,21 +77,21 @@ class Objective:
         def sums(X_b, rows, work):
             raw = self._raw(W, b, X_b, work)
             weight = None if self.weight is None else self.weight[rows]
-            value, wrong = loss.evaluate(raw, self.codes[rows], weight, work)
+            value, wrong, missed = loss.evaluate(raw, self.codes[rows], weight, work)
             gradient = work.array("gradient", self.shape)
             by_feature, by_intercept = self._split(gradient)
             by_feature[:] = source.accumulate(raw.astype(source.dtype, copy=False), X_b)
             by_intercept[:, : self.fit_intercept] = raw.sum(axis=1, keepdims=True)
-            return value, wrong, gradient
+            return value, wrong, missed, gradient
 
-        value, wrong, gradient = source.sum_over_blocks(sums)
+        value, wrong, missed, gradient = source.sum_over_blocks(sums)
         coef = coef.astype(source.dtype, copy=False).astype(np.float64, copy=False)
         W, _ = self._split(coef)
         value = value / self.total_weight + self.penalty.value(W)
         wrong /= self.total_weight
         gradient /= self.total_weight
         self._split(gradient)[0][:] += self.penalty.l2 * W
-        return Evaluation(coef, value, gradient, self._violation(W, gradient, wrong), value < self.separated)
+        return Evaluation(coef, value, gradient, self._violation(W, gradient, wrong), not (missed or self.penalty))
 
     def _split(self, coef):
         """Views of the weights and of the intercept, the latter of no columns without one."""

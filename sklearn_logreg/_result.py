@@ -85,8 +85,6 @@ class Trace:
         stop = self.callback is not None and self.callback(self)
         if evaluation.violation <= self.tol:
             return Status.CONVERGED
-        if evaluation.separates:
-            return Status.SEPARABLE
         if stop:
             return Status.STOPPED
         if self.n_passes >= self.max_iter:

@@ -23,6 +23,8 @@ from ._result import Result, Status
 
 # A step is long enough if it lowers J by this fraction of what the slope promises (Armijo 1966).
 SUFFICIENT_DECREASE = 1e-4
+# Where every row is on its right side and nothing is penalised, J sinks towards zero for ever: this is low enough.
+SEPARATED = 1e-4
 # Steps in a row that neither lower J measurably nor the violation, after which the working precision is reached.
 PATIENCE = 5
 
@@ -101,5 +103,7 @@ def preconditioned(objective, coef, preconditioner, trace):
             stalled += 1
         if stalled >= PATIENCE and not status:
             status = Status.PRECISION
+        if here.separates and here.value < SEPARATED and not status:
+            status = Status.SEPARABLE
     return Result(here if status is Status.CONVERGED else best, status)
 
