@@ -206,6 +206,24 @@ class Objective:
             H[k * q : (k + 1) * q, k * q : (k + 1) * q] += block
         return H
 
+    def curvature_diagonal(self, coef):
+        """Diagonal of the same Hessian, in the shape of coef.  Reads every row once."""
+        W, b = self._split(coef.astype(self.source.dtype, copy=False))
+
+        def sums(X_b, rows, work):
+            h = self.loss.curvature(self._raw(W, b, X_b, work))
+            if self.weight is not None:
+                h = h * self.weight[rows]
+            return h.sum(axis=1), *self.source.second_moments(h, X_b)
+
+        total, first, second = self.source.sum_over_blocks(sums)
+        diagonal = np.empty(self.shape)
+        by_feature, by_intercept = self._split(diagonal)
+        by_feature[:] = second - 2.0 * self.mean * first + self.mean**2 * total[:, None]
+        by_feature /= self.scale**2
+        by_intercept[:] = total[:, None]
+        return np.maximum(diagonal / self.total_weight, 0.0)
+
     def _between_classes(self, X_b, P, weight, work):
         """sum_i s_i (p_i p_i') kron (x_i x_i'), with x centred: what couples the classes of softmax."""
         Z = self.source.centred(X_b, self.mean, self.fit_intercept, work)

@@ -6,7 +6,7 @@ preconditioner      P                                                      where
 Hessian             inverse Hessian on a sample of rows, or on all         up to 2000 unknowns
 Hessian by class    the same, one block a class                            softmax with more
 RowSpace            inverse Hessian on the span of the rows                fewer rows than features, no L1
-Diagonal            inverse of the bound on each curvature                 many rows and features, no L1
+Diagonal            inverse of the diagonal of the Hessian                 many rows and features, no L1
 WorkingSet          the Hessian on the features that matter                many features, with L1
 ==================  =====================================================  ===========================================
 
@@ -28,8 +28,11 @@ from sklearn.linear_model import enet_path
 from ._result import Result, Trace
 from ._solvers import preconditioned
 
-# Pairs kept for the two-loop recursion: the usual number (Liu and Nocedal 1989).
-MEMORY = 10
+# Pairs kept for the two-loop recursion.  10 (Liu and Nocedal 1989) took 4 % more passes on text, 40 none fewer.
+MEMORY = 20
+# Passes after which the diagonal is taken anew.  Against the constant bound 1/4, passes to the tolerance fell from 235 to 85
+# on sms_spam at C = 100 and from 121 to 53 on its raw counts at C = 1; 5 and 10 did no better.
+REFRESH = 20
 # Unknowns up to which a Hessian is formed and factorised: 2000^3/3 multiplications are 0.1 s on two cores.
 MAX_HESSIAN = 2000
 # Curvature added in every direction where no penalty does, against the largest of the loss.  With 1e-7 and less, rounding
@@ -128,11 +131,23 @@ class Preconditioner:
 
 
 class DiagonalPreconditioner(Preconditioner):
-    """Inverse of the bound on the diagonal of the Hessian, whose loss part has one value for all features."""
+    """Inverse of the diagonal of the Hessian, taken anew every REFRESH passes."""
 
     def __init__(self, objective):
         super().__init__(objective)
-        self.diagonal = objective.loss.curvature_bound + objective.l2()
+        self.n_steps = 0
+
+    def step(self, here, tol):
+        self.look(here)
+        return super().step(here, tol)
+
+    def look(self, here):
+        """Take the diagonal here, if it is time."""
+        if self.n_steps % REFRESH == 0:
+            self.diagonal = self.objective.curvature_diagonal(here.coef) + self.objective.l2()
+            # A feature without variance has no curvature.
+            np.maximum(self.diagonal, RIDGE * self.objective.loss.curvature_bound, out=self.diagonal)
+        self.n_steps += 1
 
     def solve(self, gradient):
         return gradient / self.diagonal
@@ -393,6 +408,7 @@ class OrthantPreconditioner(DiagonalPreconditioner):
 
     def step(self, here, tol):
         objective, p, l1 = self.objective, self.objective.n_features, self.objective.penalty.l1
+        self.look(here)
         W = here.coef[:, :p]
         gradient = here.gradient.copy()
         smooth = gradient[:, :p] - (gradient[:, p:] * objective.mean if objective.fit_intercept else 0.0)

@@ -217,6 +217,11 @@ class DenseSource(Source):
     def accumulate(self, R, X_b):
         return np.dot(R, X_b)
 
+    def second_moments(self, H, X_b):
+        """H X and H X^2, the squares entry by entry."""
+        H = H.astype(self.dtype, copy=False)
+        return np.dot(H, X_b), np.dot(H, np.square(X_b))
+
     def dense(self, X_b):
         return X_b
 
@@ -313,6 +318,11 @@ class SparseSource(Source):
 
     def accumulate(self, R, X_b):
         return (X_b.columns @ np.ascontiguousarray(R.T)).T
+
+    def second_moments(self, H, X_b):
+        """H X and H X^2, the squares entry by entry."""
+        H = H.astype(self.dtype, copy=False)
+        return self.accumulate(H, X_b), self.accumulate(H, X_b.with_data(np.square(X_b.data)))
 
     def dense(self, X_b):
         return X_b.rows.toarray()
