@@ -17,6 +17,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from ._certificate import duality_gap
 from ._losses import LogLoss, SoftmaxLoss
 from ._objective import Objective
 from ._penalties import ElasticNet
@@ -115,7 +116,7 @@ class LogisticRegression(LinearClassifierMixin, SparseCoefMixin, BaseEstimator):
         source = make_source(X, None if self.n_jobs is None else effective_n_jobs(self.n_jobs))
         objective = Objective(source, loss.encode(codes), weight, loss, penalty, bool(self.fit_intercept))
         trace = Trace(self.tol, self.max_iter)
-        coef, status = self._solve(objective, trace, classes, totals)
+        coef, status, gap = self._solve(objective, trace, classes, totals)
         self._warn(objective, trace, status)
 
         self.classes_ = classes
@@ -125,6 +126,7 @@ class LogisticRegression(LinearClassifierMixin, SparseCoefMixin, BaseEstimator):
         self.loss_curve_ = np.array(trace.values)
         self.violation_curve_ = np.array(trace.violations)
         self.status_ = status
+        self.duality_gap_ = gap
         self.converged_ = status is Status.CONVERGED
         return self
 
@@ -139,7 +141,7 @@ class LogisticRegression(LinearClassifierMixin, SparseCoefMixin, BaseEstimator):
         elif self.solver == "preconditioned" and self.fit_intercept:
             coef[:, -1] = objective.loss.start(totals)
         if self.max_iter == 0:
-            return coef, Status.MAX_ITER
+            return coef, Status.MAX_ITER, np.inf if objective.penalty else np.nan
         if self.solver == "preconditioned":
             result = descend(objective, coef, trace, check_random_state(self.random_state), warm)
         else:
@@ -149,7 +151,8 @@ class LogisticRegression(LinearClassifierMixin, SparseCoefMixin, BaseEstimator):
         status = result.status
         if status is Status.MAX_ITER and result.evaluation.separates:
             status = Status.SEPARABLE
-        return result.evaluation.coef, status
+        coef = result.evaluation.coef
+        return coef, status, duality_gap(objective, coef, coef if result.ahead is None else result.ahead)
 
     def _is_warm(self, objective, classes):
         """Is there a previous solution of the same shape and classes to start from?"""

@@ -12,6 +12,7 @@ residuals keep full relative precision in both tails, where nearly separable dat
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import expit
 
 
 class LogLoss:
@@ -59,6 +60,14 @@ class LogLoss:
         """Second derivative p (1 - p), exact in both tails; overwrites raw."""
         e = np.exp(np.negative(np.abs(raw, out=raw), out=raw), out=raw)
         return e / np.square(1.0 + e)
+
+    def all_probabilities(self, raw):
+        """Probabilities of both classes, each exact in its own tail."""
+        return np.concatenate([expit(-raw), expit(raw)])
+
+    def own_class(self, codes):
+        """Class indices from the codes."""
+        return (codes < 0).astype(np.intp)
 
 
 class SoftmaxLoss:
@@ -119,3 +128,11 @@ class SoftmaxLoss:
         """Second derivatives p_k (1 - p_k) of one class at a time; overwrites raw."""
         p = self.probabilities(raw)
         return p * (1.0 - p)
+
+    def all_probabilities(self, raw):
+        """Probabilities of all classes; raw is kept."""
+        return self.probabilities(raw.copy())
+
+    def own_class(self, codes):
+        """Class indices from the codes."""
+        return codes.astype(np.intp)

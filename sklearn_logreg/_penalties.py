@@ -33,6 +33,17 @@ class ElasticNet:
             return size
         return np.where(W == 0.0, np.maximum(size - self.l1, 0.0), np.abs(gradient + self.l1 * np.sign(W)))
 
+    def fenchel_young(self, W, V):
+        """sum of pen(w) + w v + pen*(-v) >= 0: how far W is from minimising pen(W) + <V, W>; inf if that has no minimum."""
+        excess = np.maximum(np.abs(V) - self.l1, 0.0)
+        if not np.all(self.l2):
+            if np.any(excess > 1e-12 * self.l1):
+                return np.inf
+            return float(np.maximum(self.l1 * np.abs(W) + V * W, 0.0).sum())
+        best = -np.sign(V) * excess / self.l2
+        slack = V + self.l2 * best  # in [-l1, l1]
+        return float((0.5 * self.l2 * (W - best) ** 2 + np.maximum(self.l1 * np.abs(W) + slack * W, 0.0)).sum())
+
     def restrict(self, columns):
         """The same penalty on some of the features."""
         return ElasticNet(self.l1, self.l2[columns] if np.ndim(self.l2) else self.l2)

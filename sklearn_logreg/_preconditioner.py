@@ -51,7 +51,11 @@ def descend(objective, coef, trace, random_state, warm=False):
         if status:
             return Result(here, status)
     preconditioner, coef = _prepare(objective, coef, random_state, warm)
-    return preconditioned(objective, coef, preconditioner, trace)
+    result = preconditioned(objective, coef, preconditioner, trace)
+    here = result.evaluation
+    # Not to be evaluated: the dual point of the certificate.
+    result.ahead = here.coef + preconditioner.step(here, tol=0.2 * here.violation)[0]
+    return result
 
 
 def _prepare(objective, coef, random_state, warm=False):

@@ -102,3 +102,4 @@ class Result:
 
     evaluation: Any
     status: Status
+    ahead: Any = None  # coefficients where the next step would have led, if that is known
