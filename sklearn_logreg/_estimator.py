@@ -8,27 +8,129 @@ from numbers import Integral, Real
 import numpy as np
 from joblib import effective_n_jobs
 from scipy import sparse
-from scipy.special import expit, log_expit, log_softmax, softmax
+from scipy.special import expit, log_expit, log_softmax
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model._base import LinearClassifierMixin, SparseCoefMixin
 from sklearn.utils import check_random_state, compute_class_weight
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.extmath import softmax
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from ._certificate import duality_gap
+from ._export import to_sklearn
 from ._losses import LogLoss, SoftmaxLoss
-from ._objective import Objective
+from ._objective import Evaluation, Objective
 from ._penalties import ElasticNet
 from ._preconditioner import descend
-from ._result import Status, Trace
+from ._progress import CallbackSupportMixin, Lines, Tasks, has_callbacks
+from ._result import Result, Status, Trace
+from ._separation import SeparationWarning, describe, diagnose
 from ._solvers import gradient_descent, nesterov
 from ._sources import make_source
 
 
-class LogisticRegression(LinearClassifierMixin, SparseCoefMixin, BaseEstimator):
-    """Logistic regression."""
+class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin, BaseEstimator):
+    r"""Logistic regression by batch gradient descent.
+
+    Minimises scikit-learn's objective, the mean log loss plus the penalty,
+
+    .. math::
+
+        J(W, b) = \frac{1}{S} \sum_i s_i \, \mathrm{loss}(y_i, W x_i + b)
+        + \frac{1}{C S} \Bigl( r \|W\|_1 + \frac{1 - r}{2} \|W\|_2^2 \Bigr),
+
+    with :math:`s_i` sample weight times class weight, :math:`S` their sum and :math:`r` the ``l1_ratio``, by one update
+    on the whole batch, ``W <- W - alpha * P * gradient``.  Two classes have one row of coefficients; more have one each
+    (symmetric softmax).  The default solver needs no scaling of the features and no tuning.
+
+    Parameters
+    ----------
+    C : float, default=1.0
+        Inverse strength of the penalty, positive, as in scikit-learn; ``np.inf``: no penalty.
+    l1_ratio : float, default=0.0
+        Share of L1 in the penalty: 0 for L2, 1 for L1, elastic net between.
+    fit_intercept : bool, default=True
+        Whether to fit an intercept, which is never penalised.
+    class_weight : dict, "balanced" or None, default=None
+        Weight of each class; "balanced": inversely proportional to its total sample weight.
+    solver : {"preconditioned", "gd", "nesterov"}, default="preconditioned"
+        "preconditioned": P is an estimate of the inverse curvature, and alpha is 1 unless the cost asks for less;
+        arrives in 5 to 20 passes on most data, whatever the units of the features.
+        "gd": P is the identity: the algorithm of the textbooks, from zero, on the features as they are.
+        "nesterov": the same with momentum and adaptive restart.
+        With L1, the proximal operator follows every step (ISTA, FISTA, proximal Newton).
+    learning_rate : float or "auto", default="auto"
+        alpha for "gd" and "nesterov"; "auto": 1/L with L an upper bound of the curvature, for which the cost of "gd"
+        never rises.  "preconditioned" takes no other value than "auto".
+    tol : float, default=1e-6
+        Limit of the violation: the largest entry of the (sub)gradient of J as if every feature were standardised,
+        divided by the mean probability given to the wrong classes.  It has no units.  At 1e-6 the relative error
+        of J was below 1e-8 on 80 real data sets.
+    max_iter : int, default=1000
+        Limit of the passes over the data, one for each evaluation of J and its gradient.
+    warm_start : bool, default=False
+        Start from the coefficients of the last fit, if it had the same number of features and the same classes.
+    random_state : int, RandomState instance or None, default=None
+        Draws the sample of rows from which "preconditioned" takes its start and curvature when there are some
+        thousands or more.  The result depends on it below ``tol`` only.
+    n_jobs : int or None, default=None
+        Threads for a pass; ``None``: as many as BLAS may use, which joblib's workers lower; it changes no digit.
+    verbose : int, default=0
+        1: print pass, cost, violation and seconds at most every half second.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels, sorted.
+    coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
+        Coefficients; float32 for float32 data, else float64.
+    intercept_ : ndarray of shape (1,) or (n_classes,)
+        Intercepts; zero without intercept.
+    n_iter_ : ndarray of shape (1,)
+        Passes made.
+    converged_ : bool
+        Whether the violation is at most ``tol``, at a finite optimum.
+    status_ : Status
+        Why the fit ended.
+    status_message_ : str
+        The same as a sentence, with the remedy if one is needed.
+    violation_ : float
+        The violation at the returned coefficients.
+    duality_gap_ : float
+        A proven upper bound on J at the returned coefficients less its minimum; ``nan`` without a penalty.
+    loss_curve_ : ndarray of shape (n_passes,)
+        J at every pass.
+    violation_curve_ : ndarray of shape (n_passes,)
+        The violation at every pass.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of the features, if X had names.
+
+    See Also
+    --------
+    separation : Find out whether an unpenalised fit has a finite optimum.
+    LossCurveDisplay : Plot ``loss_curve_``.
+
+    References
+    ----------
+    Gradient descent: A. Cauchy (1847).  Momentum: Y. Nesterov (1983); FISTA: A. Beck and M. Teboulle (2009); restart:
+    B. O'Donoghue and E. Candès (2015).  Curvature pairs: J. Nocedal (1980).  Proximal Newton: J. Lee, Y. Sun and M. Saunders
+    (2014).  Bound of the softmax curvature: D. Böhning (1992).
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn_logreg import LogisticRegression
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> model = LogisticRegression().fit(X, y)
+    >>> model.converged_
+    True
+    >>> round(model.score(X, y), 2)
+    0.96
+    """
 
     _parameter_constraints: dict = {
         "C": [Interval(Real, 0, None, closed="right")],
@@ -103,6 +205,18 @@ class LogisticRegression(LinearClassifierMixin, SparseCoefMixin, BaseEstimator):
                 f"learning_rate={self.learning_rate!r} has no meaning for solver='preconditioned', which finds the "
                 "length of each step itself. Use solver='gd' or solver='nesterov', or leave learning_rate='auto'."
             )
+        before = {name: vars(self)[name] for name in ("n_features_in_", "feature_names_in_") if name in vars(self)}
+        try:
+            return self._fit(X, y, sample_weight)
+        except BaseException:
+            # Whatever interrupts the fit, Ctrl-C included, leaves the estimator as it was.
+            for name in ("n_features_in_", "feature_names_in_"):
+                vars(self).pop(name, None)
+            vars(self).update(before)
+            raise
+
+    def _fit(self, X, y, sample_weight):
+        """Validate, encode, assemble, solve, unpack."""
         X, y = validate_data(self, X, y, accept_sparse="csr")
         check_classification_targets(y)
         if sparse.issparse(X) and not X.has_canonical_format:
@@ -115,23 +229,64 @@ class LogisticRegression(LinearClassifierMixin, SparseCoefMixin, BaseEstimator):
         loss = LogLoss() if len(classes) == 2 else SoftmaxLoss(len(classes))
         source = make_source(X, None if self.n_jobs is None else effective_n_jobs(self.n_jobs))
         objective = Objective(source, loss.encode(codes), weight, loss, penalty, bool(self.fit_intercept))
-        trace = Trace(self.tol, self.max_iter)
-        coef, status, gap = self._solve(objective, trace, classes, totals)
-        self._warn(objective, trace, status)
 
-        self.classes_ = classes
-        self.coef_ = coef[:, : source.n_features].astype(source.dtype)
-        self.intercept_ = (coef[:, source.n_features :].sum(axis=1)).astype(source.dtype)
-        self.n_iter_ = np.array([trace.n_passes], dtype=np.int32)
-        self.loss_curve_ = np.array(trace.values)
-        self.violation_curve_ = np.array(trace.violations)
-        self.status_ = status
-        self.duality_gap_ = gap
-        self.converged_ = status is Status.CONVERGED
+        def unpack(coef):
+            """The public form of the coefficients."""
+            W, b = coef[:, : source.n_features], coef[:, source.n_features :]
+            b = b.sum(axis=1)  # of no columns without intercept: zeros
+            return {"classes_": classes, "coef_": W.astype(source.dtype), "intercept_": b.astype(source.dtype)}
+
+        lines = Lines() if self.verbose else None
+        tasks = Tasks(self, X, y, sample_weight, unpack) if has_callbacks(self) else None
+        if tasks:
+            tasks.open(self.max_iter)
+        trace = Trace(self.tol, self.max_iter, [monitor for monitor in (lines, tasks) if monitor])
+        result = self._solve(objective, trace, classes, totals)
+        status, found = diagnose(objective, result, X, y)
+        if lines:
+            lines.close(trace)
+
+        facts = {
+            "n_passes": trace.n_passes,
+            "max_iter": self.max_iter,
+            "tol": self.tol,
+            "violation": result.evaluation.violation,
+            "dtype": source.dtype,
+            "learning_rate": self.learning_rate,
+            "stable_rate": 2.0 / objective.lipschitz() if status is Status.DIVERGED else np.nan,
+            "separable": describe(found, getattr(self, "feature_names_in_", None)),
+            "remedy": "Raise max_iter." if self.solver == "preconditioned" else (
+                "Use solver='preconditioned', or raise max_iter."
+            ),
+        }  # fmt: skip
+        message = status.describe(**facts)
+        quiet = status in (Status.CONVERGED, Status.STOPPED) or (
+            status is Status.PRECISION and result.evaluation.violation <= objective.rounding()
+        )
+        if not quiet:
+            category = SeparationWarning if status is Status.SEPARABLE else ConvergenceWarning
+            warnings.warn(message, category, stacklevel=4)
+
+        coef = result.evaluation.coef
+        fitted = {
+            **unpack(coef),
+            "n_iter_": np.array([trace.n_passes], dtype=np.int32),
+            "loss_curve_": np.array(trace.values),
+            "violation_curve_": np.array(trace.violations),
+            "violation_": result.evaluation.violation,
+            "duality_gap_": duality_gap(objective, coef, coef if result.ahead is None else result.ahead),
+            "converged_": status is Status.CONVERGED,
+            "status_": status,
+            "status_message_": message,
+        }
+        for name, value in fitted.items():
+            setattr(self, name, value)
+        if tasks:
+            tasks.close(fitted)
         return self
 
     def _solve(self, objective, trace, classes, totals):
-        """The coefficients that the solver returns, and why it ended."""
+        """The result of the solver."""
         coef = np.zeros(objective.shape)
         warm = self._is_warm(objective, classes)
         if warm:
@@ -141,18 +296,13 @@ class LogisticRegression(LinearClassifierMixin, SparseCoefMixin, BaseEstimator):
         elif self.solver == "preconditioned" and self.fit_intercept:
             coef[:, -1] = objective.loss.start(totals)
         if self.max_iter == 0:
-            return coef, Status.MAX_ITER, np.inf if objective.penalty else np.nan
+            nothing = Evaluation(coef, np.nan, np.full_like(coef, np.nan), np.inf, False)
+            return Result(nothing, Status.MAX_ITER)
         if self.solver == "preconditioned":
-            result = descend(objective, coef, trace, check_random_state(self.random_state), warm)
-        else:
-            solve = {"gd": gradient_descent, "nesterov": nesterov}[self.solver]
-            step_size = 1.0 / objective.lipschitz() if self.learning_rate == "auto" else self.learning_rate
-            result = solve(objective, coef, step_size, trace)
-        status = result.status
-        if status is Status.MAX_ITER and result.evaluation.separates:
-            status = Status.SEPARABLE
-        coef = result.evaluation.coef
-        return coef, status, duality_gap(objective, coef, coef if result.ahead is None else result.ahead)
+            return descend(objective, coef, trace, check_random_state(self.random_state), warm)
+        solve = {"gd": gradient_descent, "nesterov": nesterov}[self.solver]
+        step_size = 1.0 / objective.lipschitz() if self.learning_rate == "auto" else self.learning_rate
+        return solve(objective, coef, step_size, trace)
 
     def _is_warm(self, objective, classes):
         """Is there a previous solution of the same shape and classes to start from?"""
@@ -162,28 +312,6 @@ class LogisticRegression(LinearClassifierMixin, SparseCoefMixin, BaseEstimator):
             and self.coef_.shape == (objective.shape[0], objective.n_features)
             and np.array_equal(self.classes_, classes)
         )
-
-    def _warn(self, objective, trace, status):
-        """Say what went wrong, if anything did."""
-        violation = min(trace.violations, default=np.inf)
-        if status in (Status.CONVERGED, Status.STOPPED):
-            return
-        if status is Status.PRECISION and violation <= objective.rounding():
-            return
-        facts = {
-            "n_passes": trace.n_passes,
-            "max_iter": self.max_iter,
-            "tol": self.tol,
-            "violation": violation,
-            "dtype": objective.source.dtype,
-            "learning_rate": self.learning_rate,
-            "remedy": "Raise max_iter." if self.solver == "preconditioned" else (
-                "Use solver='preconditioned', or raise max_iter."
-            ),
-        }
-        if status is Status.DIVERGED:
-            facts["stable_rate"] = 2.0 / objective.lipschitz()
-        warnings.warn(status.describe(**facts), ConvergenceWarning, stacklevel=4)
 
     def predict_proba(self, X):
         """Probability of each class.
@@ -200,11 +328,15 @@ class LogisticRegression(LinearClassifierMixin, SparseCoefMixin, BaseEstimator):
         """
         raw = self.decision_function(X)
         if raw.ndim == 1:
-            return np.column_stack([expit(-raw), expit(raw)])
-        return softmax(raw, axis=1)
+            second = expit(raw)
+            return np.column_stack([1.0 - second, second])
+        return softmax(raw)
 
     def predict_log_proba(self, X):
-        """Logarithm of the probability of each class, finite however small the probability.
+        """Logarithm of the probability of each class.
+
+        Computed from the raw predictions, not as the logarithm of :meth:`predict_proba`: it stays finite and exact however
+        small the probability.
 
         Parameters
         ----------
@@ -220,6 +352,24 @@ class LogisticRegression(LinearClassifierMixin, SparseCoefMixin, BaseEstimator):
         if raw.ndim == 1:
             return np.column_stack([log_expit(-raw), log_expit(raw)])
         return log_softmax(raw, axis=1)
+
+    def to_sklearn(self):
+        """A fitted scikit-learn estimator that makes the same predictions, to the last bit.
+
+        For tools that look for that very class: converters to ONNX, for example.
+
+        Returns
+        -------
+        estimator : sklearn.linear_model.LogisticRegression
+            With the same parameters, as far as it has them, and the same coefficients.
+
+        Raises
+        ------
+        NotFittedError
+            If this estimator is not fitted.
+        """
+        check_is_fitted(self)
+        return to_sklearn(self)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,19 +39,16 @@ class Status(enum.Enum):
         "at the working precision of {dtype}. Usual causes: float32 data, or features whose mean is very large against "
         "their spread. Pass float64 data, subtract a constant from such features, or raise tol."
     )
-    MAX_ITER = (
-        "Stopped after max_iter={max_iter} passes at violation {violation:.1e} > tol={tol:g}. "
-        "{remedy}"
-    )
+    MAX_ITER = "Stopped after max_iter={max_iter} passes at violation {violation:.1e} > tol={tol:g}. {remedy}"
     DIVERGED = (
         "The cost grew with learning_rate={learning_rate:g}, which is too large for these data; the best of {n_passes} "
         "passes is kept, at violation {violation:.1e} > tol={tol:g}. Every rate up to {stable_rate:.3g} is stable: use "
         "learning_rate='auto', or solver='preconditioned', which needs none."
     )
     SEPARABLE = (
-        "Stopped after {n_passes} passes: the classes are likely separable, and with C=inf (no penalty) the cost then "
-        "has no minimum at finite coefficients; they would grow for ever. A finite C, for example C=1.0, gives a unique finite "
-        "solution."
+        "Stopped after {n_passes} passes: the classes are {separable}, and with C=inf nothing is penalised, so that the "
+        "cost has no minimum at finite coefficients: they would grow for ever. A finite C, for example C=1.0, gives a "
+        "unique finite solution."
     )
     STOPPED = "A callback stopped the fit after {n_passes} passes at violation {violation:.1e} > tol={tol:g}."
 
@@ -69,7 +66,7 @@ class Trace:
 
     tol: float
     max_iter: int
-    callback: Callable[[Trace], bool | None] | None = None
+    monitors: Sequence[Callable[[Trace, Any], bool | None]] = ()
     values: list[float] = field(default_factory=list)
     violations: list[float] = field(default_factory=list)
 
@@ -82,7 +79,7 @@ class Trace:
         """Record one pass; the status if it ends the fit."""
         self.values.append(float(evaluation.value))
         self.violations.append(float(evaluation.violation))
-        stop = self.callback is not None and self.callback(self)
+        stop = any([monitor(self, evaluation) for monitor in self.monitors])
         if evaluation.violation <= self.tol:
             return Status.CONVERGED
         if stop:
