@@ -296,7 +296,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         elif self.solver == "preconditioned" and self.fit_intercept:
             coef[:, -1] = objective.loss.start(totals)
         if self.max_iter == 0:
-            nothing = Evaluation(coef, np.nan, np.full_like(coef, np.nan), np.inf, False)
+            unknown = np.full_like(coef, np.nan)
+            nothing = Evaluation(coef, np.nan, unknown, unknown, np.inf, False)
             return Result(nothing, Status.MAX_ITER)
         if self.solver == "preconditioned":
             return descend(objective, coef, trace, check_random_state(self.random_state), warm)

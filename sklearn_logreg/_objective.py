@@ -38,6 +38,7 @@ class Evaluation:
     coef: np.ndarray
     value: float
     gradient: np.ndarray  # of the smooth part of J: all but l1 |W|_1
+    standardised: np.ndarray  # the same with respect to standardised coordinates
     violation: float
     separates: bool  # no penalty, and every row on its right side: there is no finite minimum
 
@@ -91,7 +92,9 @@ class Objective:
         wrong /= self.total_weight
         gradient /= self.total_weight
         self._split(gradient)[0][:] += self.penalty.l2 * W
-        return Evaluation(coef, value, gradient, self._violation(W, gradient, wrong), not (missed or self.penalty))
+        standardised = self.standardise_gradient(gradient)
+        violation = self._violation(W, standardised, wrong)
+        return Evaluation(coef, float(value), gradient, standardised, violation, not (missed or self.penalty))
 
     def _split(self, coef):
         """Views of the weights and of the intercept, the latter of no columns without one."""
@@ -100,30 +103,30 @@ class Objective:
     def _raw(self, W, b, X_b, work):
         """Raw predictions W x + b of a block in float64; at W = 0 X is not read."""
         raw = work.array("raw", (len(W), X_b.shape[0]))
-        if W.any():
-            raw[:] = self.source.predict(W, X_b, work)
+        if not W.any():
+            raw[:] = b if b.size else 0.0
+        elif b.size:
+            np.add(self.source.predict(W, X_b, work), b, out=raw)
         else:
-            raw[:] = 0.0
-        if b.size:
-            raw += b
+            raw[:] = self.source.predict(W, X_b, work)
         return raw
 
-    def _violation(self, W, gradient, wrong):
+    def _violation(self, W, standardised, wrong):
         """Largest entry of the (sub)gradient in standardised coordinates, over the mean residual."""
-        _, by_intercept = self._split(gradient)
-        largest = max(self._distance(W, gradient).max(initial=0.0), np.abs(by_intercept).max(initial=0.0))
+        _, by_intercept = self._split(standardised)
+        largest = max(self._distance(W, standardised).max(initial=0.0), np.abs(by_intercept).max(initial=0.0))
         return float(largest / wrong if wrong > 0.0 else largest)
 
-    def _distance(self, W, gradient):
+    def _distance(self, W, standardised):
         """Distance of the weights' gradient to the subdifferential, in standardised coordinates."""
-        by_feature, by_intercept = self._split(gradient)
-        if self.fit_intercept:
-            by_feature = by_feature - by_intercept * self.mean
-        return self.penalty.distance(W, by_feature) / self.scale
+        by_feature, _ = self._split(standardised)
+        if not self.penalty.l1:
+            return np.abs(by_feature)
+        return self.penalty.distance(W, by_feature * self.scale) / self.scale
 
     def distance(self, evaluation):
         """Entry by entry, how far the weights are from optimal: the violation before its maximum is taken."""
-        return self._distance(self._split(evaluation.coef)[0], evaluation.gradient)
+        return self._distance(self._split(evaluation.coef)[0], evaluation.standardised)
 
     def prox(self, coef, step_size):
         """Proximal operator of the L1 part; the intercept passes through."""

@@ -21,7 +21,8 @@ import warnings
 from collections import deque
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve, cholesky, solve_triangular
+from scipy.linalg import LinAlgError, cholesky, solve_triangular
+from scipy.linalg.lapack import dpotrf, dpotrs
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import enet_path
 
@@ -124,14 +125,12 @@ class Preconditioner:
 
     def step(self, here, tol):
         """The full step from here and the slope of J along it."""
-        gradient = self.objective.standardise_gradient(here.gradient)
-        direction = -self.pairs.solve(gradient, self.solve)
-        return self.objective.unstandardise(direction), np.vdot(gradient, direction)
+        direction = -self.pairs.solve(here.standardised, self.solve)
+        return self.objective.unstandardise(direction), np.vdot(here.standardised, direction)
 
     def update(self, here, there):
         """Learn from the change of the gradient along a step."""
-        step = self.objective.standardise(there.coef - here.coef)
-        self.pairs.add(step, self.objective.standardise_gradient(there.gradient - here.gradient))
+        self.pairs.add(self.objective.standardise(there.coef - here.coef), there.standardised - here.standardised)
 
 
 class DiagonalPreconditioner(Preconditioner):
@@ -202,7 +201,7 @@ class HessianPreconditioner(Preconditioner):
         recent = self.violations[-4:]
         rate = 0.3  # of a fresh Hessian on eight rows an unknown
         if len(recent) > 1:
-            rate = np.clip((recent[-1] / recent[0]) ** (1.0 / (len(recent) - 1)), 0.003, 0.97)
+            rate = min(max((recent[-1] / recent[0]) ** (1.0 / (len(recent) - 1)), 0.003), 0.97)
         passes_left = np.log(recent[-1] / tol) / -np.log(rate) if tol > 0.0 else np.inf
         if self.by_class:
             return passes_left > self.price + 40.0 and len(self.violations) > 2.0 * self.price
@@ -227,17 +226,18 @@ class HessianPreconditioner(Preconditioner):
             # Where nothing curves J (collinear features) its gradient is rounding, and a step there would be noise.
             H[:, diagonal, diagonal] += shift
         while True:
-            try:
-                self.factors = [cho_factor(block, lower=True, check_finite=False) for block in H]
+            # LAPACK itself: SciPy's checks take longer than the factorisation of a small Hessian.
+            factors, failures = zip(*(dpotrf(block, lower=1) for block in H), strict=True)
+            if not any(failures):
+                self.factors = factors
                 break
-            except LinAlgError:
-                H[:, diagonal, diagonal] += shift
-                shift *= 100.0
+            H[:, diagonal, diagonal] += shift
+            shift *= 100.0
         self.hessian = H
 
     def solve(self, gradient):
         flat = gradient.reshape(len(self.factors), -1)
-        solved = [cho_solve(factor, g, check_finite=False) for factor, g in zip(self.factors, flat, strict=True)]
+        solved = [dpotrs(factor, g, lower=1)[0] for factor, g in zip(self.factors, flat, strict=True)]
         return np.concatenate(solved).reshape(gradient.shape)
 
     def update(self, here, there):
@@ -245,7 +245,7 @@ class HessianPreconditioner(Preconditioner):
             return super().update(here, there)
         # The model is needed itself, not its inverse: correct the matrix (BFGS).
         step = self.objective.standardise(there.coef - here.coef).ravel()
-        change = self.objective.standardise_gradient(there.gradient - here.gradient).ravel()
+        change = (there.standardised - here.standardised).ravel()
         curvature, H = np.dot(step, change), self.hessian[0]
         if curvature > 1e-12 * np.linalg.norm(step) * np.linalg.norm(change):
             Hs = H @ step
@@ -255,7 +255,7 @@ class HessianPreconditioner(Preconditioner):
         """The step to the minimum of the quadratic model plus l1 |W|_1, as exact as the outer step deserves."""
         objective, H = self.objective, self.hessian[0]
         p, l1 = objective.n_features, objective.penalty.l1
-        gradient = objective.standardise_gradient(here.gradient)
+        gradient = here.standardised
         is_weight = np.zeros(gradient.shape, bool)
         is_weight[:, :p] = True
         weights, intercepts = np.flatnonzero(is_weight), np.flatnonzero(~is_weight)
@@ -360,15 +360,13 @@ class RowSpacePreconditioner:
         """A Newton step in the span of the rows."""
         objective, n = self.objective, self.reduced.n_features
         p = objective.n_features
-        gradient = here.gradient.copy()
-        if objective.fit_intercept:
-            gradient[:, :p] -= gradient[:, p:] * objective.mean
-        reduced_gradient = np.empty(self.reduced.shape)
-        projected = objective.source.project(gradient[:, :p])
-        projected = projected - (gradient[:, :p] @ objective.mean)[:, None]
-        reduced_gradient[:, :n] = solve_triangular(self.L, projected.T, lower=True, check_finite=False).T
-        reduced_gradient[:, n:] = gradient[:, p:]
-        std = self.reduced.standardise_gradient(reduced_gradient)
+        # By the chain rule: d/dV = (d/dW) (X - mean)' L^-T, with the intercept held at the mean of the features.
+        centred = here.standardised[:, :p] * objective.scale
+        projected = objective.source.project(centred) - (centred @ objective.mean)[:, None]
+        gradient = np.empty(self.reduced.shape)
+        gradient[:, :n] = solve_triangular(self.L, projected.T, lower=True, check_finite=False).T
+        gradient[:, n:] = here.gradient[:, p:]
+        std = self.reduced.standardise_gradient(gradient)
         direction = -self.inner.pairs.solve(std, self.inner.solve)
         return self._expand(self.reduced.unstandardise(direction)), np.vdot(std, direction)
 
@@ -414,14 +412,11 @@ class OrthantPreconditioner(DiagonalPreconditioner):
         objective, p, l1 = self.objective, self.objective.n_features, self.objective.penalty.l1
         self.look(here)
         W = here.coef[:, :p]
-        gradient = here.gradient.copy()
-        smooth = gradient[:, :p] - (gradient[:, p:] * objective.mean if objective.fit_intercept else 0.0)
-        # The subgradient of least norm, of J along the weights with the intercept following.
+        # The subgradient of least norm.
+        std = here.standardised.copy()
+        smooth = std[:, :p] * objective.scale
         at_zero = np.sign(smooth) * np.maximum(np.abs(smooth) - l1, 0.0)
-        pseudo = gradient.copy()
-        pseudo[:, :p] = np.where(W == 0.0, at_zero, smooth + l1 * np.sign(W))
-        std = pseudo.copy()
-        std[:, :p] /= objective.scale
+        std[:, :p] = np.where(W == 0.0, at_zero, smooth + l1 * np.sign(W)) / objective.scale
         direction = -self.pairs.solve(std, self.solve)
         direction[:, :p][(W == 0.0) & (direction[:, :p] * std[:, :p] >= 0.0)] = 0.0
         orthant = np.where(W == 0.0, -np.sign(std[:, :p]), np.sign(W))

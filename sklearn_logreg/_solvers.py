@@ -94,7 +94,7 @@ def preconditioned(objective, coef, preconditioner, trace):
             if status or stalled >= PATIENCE or alpha < 1e-12:
                 return Result(best, status or Status.PRECISION)
             # Where the slope along the step would vanish if it changed evenly.
-            alpha *= np.clip(slope / (slope - slope_there), 0.1, 0.7) if slope_there > 0.0 else 0.3
+            alpha *= min(max(slope / (slope - slope_there), 0.1), 0.7) if slope_there > 0.0 else 0.3
         preconditioner.update(here, there)
         here = there
         if here.violation < 0.7 * best.violation or here.value < best.value - objective.resolution(best):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, cached_property
+from math import prod
 from queue import SimpleQueue
 
 import numpy as np
@@ -49,7 +50,7 @@ class Workspace:
 
     def array(self, name, shape, dtype=np.float64):
         """An uninitialised C-ordered array: the same memory at each call with this name."""
-        size = int(np.prod(shape))
+        size = prod(shape)
         buffer = self.buffers.get(name)
         if buffer is None or buffer.size < size:
             buffer = self.buffers[name] = np.empty(size, dtype)
