@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from numbers import Integral, Real
+from typing import ClassVar
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -117,8 +118,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
     References
     ----------
     Gradient descent: A. Cauchy (1847).  Momentum: Y. Nesterov (1983); FISTA: A. Beck and M. Teboulle (2009); restart:
-    B. O'Donoghue and E. Candès (2015).  Curvature pairs: J. Nocedal (1980).  Proximal Newton: J. Lee, Y. Sun and M. Saunders
-    (2014).  Bound of the softmax curvature: D. Böhning (1992).
+    B. O'Donoghue and E. Candès (2015).  Curvature pairs: J. Nocedal (1980).  Proximal Newton: J. Lee, Y. Sun and M.
+    Saunders (2014).  Bound of the softmax curvature: D. Böhning (1992).
 
     Examples
     --------
@@ -132,7 +133,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
     0.96
     """
 
-    _parameter_constraints: dict = {
+    _parameter_constraints: ClassVar[dict] = {
         "C": [Interval(Real, 0, None, closed="right")],
         "l1_ratio": [Interval(Real, 0, 1, closed="both")],
         "fit_intercept": ["boolean"],
@@ -205,14 +206,15 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
                 f"learning_rate={self.learning_rate!r} has no meaning for solver='preconditioned', which finds the "
                 "length of each step itself. Use solver='gd' or solver='nesterov', or leave learning_rate='auto'."
             )
-        before = {name: vars(self)[name] for name in ("n_features_in_", "feature_names_in_") if name in vars(self)}
+        validated = ("n_features_in_", "feature_names_in_")
+        before = {name: getattr(self, name) for name in validated if hasattr(self, name)}
         try:
             return self._fit(X, y, sample_weight)
         except BaseException:
             # Whatever interrupts the fit, Ctrl-C included, leaves the estimator as it was.
-            for name in ("n_features_in_", "feature_names_in_"):
-                vars(self).pop(name, None)
-            vars(self).update(before)
+            for name in validated:
+                self.__dict__.pop(name, None)
+            self.__dict__.update(before)
             raise
 
     def _fit(self, X, y, sample_weight):
@@ -336,8 +338,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
     def predict_log_proba(self, X):
         """Logarithm of the probability of each class.
 
-        Computed from the raw predictions, not as the logarithm of :meth:`predict_proba`: it stays finite and exact however
-        small the probability.
+        Computed from the raw predictions, not as the logarithm of :meth:`predict_proba`: it stays finite and exact
+        however small the probability.
 
         Parameters
         ----------
@@ -385,9 +387,7 @@ def _encode(y):
     """The classes, sorted, and the index of each row's class: a boolean for two classes."""
     classes = np.unique(y)
     if len(classes) < 2:
-        raise ValueError(
-            f"This solver needs samples of at least 2 classes in the data, but the data contains only one class: {classes[0]!r}."
-        )
+        raise ValueError(f"y has one class only, {classes[0]!r}: a classifier needs samples of at least 2 classes.")
     if len(classes) == 2:
         return classes, y == classes[1]
     return classes, np.searchsorted(classes, y)
@@ -415,6 +415,6 @@ def _check_totals(classes, totals, source):
     for label, total in zip(classes, totals, strict=True):
         if not total > 0.0:
             raise ValueError(
-                f"The rows of class {label!r} have total weight {total:g} by {source}. Leave the class out of the data, "
+                f"The rows of class {label!r} have total weight {total:g} by {source}. Leave the class out of the data "
                 "or give some of its rows a positive weight."
             )

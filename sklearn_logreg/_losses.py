@@ -131,7 +131,7 @@ class SoftmaxLoss:
 
     def all_probabilities(self, raw):
         """Probabilities of all classes; raw is kept."""
-        return self.probabilities(raw.copy())
+        return self.probabilities(raw.copy()) if raw.size else raw
 
     def own_class(self, codes):
         """Class indices from the codes."""

@@ -34,7 +34,7 @@ class ElasticNet:
         return np.where(W == 0.0, np.maximum(size - self.l1, 0.0), np.abs(gradient + self.l1 * np.sign(W)))
 
     def fenchel_young(self, W, V):
-        """sum of pen(w) + w v + pen*(-v) >= 0: how far W is from minimising pen(W) + <V, W>; inf if that has no minimum."""
+        """sum of pen(w) + w v + pen*(-v) >= 0: how far W is from minimising pen(W) + <V, W>; inf without a minimum."""
         excess = np.maximum(np.abs(V) - self.l1, 0.0)
         if not np.all(self.l2):
             if np.any(excess > 1e-12 * self.l1):

@@ -19,6 +19,8 @@ from __future__ import annotations
 
 import warnings
 from collections import deque
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from scipy.linalg import LinAlgError, cholesky, solve_triangular
@@ -31,14 +33,16 @@ from ._solvers import preconditioned
 
 # Pairs kept for the two-loop recursion.  10 (Liu and Nocedal 1989) took 4 % more passes on text, 40 none fewer.
 MEMORY = 20
-# Passes after which the diagonal is taken anew.  Against the constant bound 1/4, passes to the tolerance fell from 235 to 85
-# on sms_spam at C = 100 and from 121 to 53 on its raw counts at C = 1; 5 and 10 did no better.
+# Passes after which the diagonal is taken anew.  Against the constant bound 1/4, passes to the tolerance fell from
+# 235 to 85 on sms_spam at C = 100 and from 121 to 53 on its raw counts at C = 1; 5 and 10 did no better.
 REFRESH = 20
 # Unknowns up to which a Hessian is formed and factorised: 2000^3/3 multiplications are 0.1 s on two cores.
 MAX_HESSIAN = 2000
-# Curvature added in every direction where no penalty does, against the largest of the loss.  With 1e-7 and less, rounding
-# along collinear features moved decision values by 1e-7 when rows were repeated instead of weighted.
+# Curvature added in every direction where no penalty does, against the largest of the loss.  With 1e-7 and less,
+# rounding along collinear features moved decision values by 1e-7 when rows were repeated instead of weighted.
 RIDGE = 1e-6
+# Rows an unknown in the largest sample.
+SAMPLE = 64
 # Rows up to which the span of the rows is used, when they are fewer than the features.
 MAX_ROW_SPACE = 3000
 
@@ -72,9 +76,11 @@ def _prepare(objective, coef, random_state, warm=False):
         return WorkingSet(objective, random_state), coef
     if by_class and (q > MAX_HESSIAN or n_outputs * q**2 > 10 * MAX_HESSIAN**2):
         return DiagonalPreconditioner(objective), coef
-    # Solve a sample first: its optimum is close, its Hessian too.  Eight times fewer rows at each level, so that all
-    # levels together cost less than one and a seventh of the last but one.
-    n_sample = max(n_rows // 8, 1000, 8 * q)
+    # Solve a sample first: its optimum is close, its Hessian too.  Each level has at most an eighth of the rows of
+    # the next,
+    # so that all of them together cost little against the last; and no more than 64 rows an unknown, which know the
+    # Hessian to an eighth, so that a copy of them is small against many rows.
+    n_sample = max(min(n_rows // 8, SAMPLE * q), 1000, 8 * q)
     if n_rows < 4 * n_sample:
         return HessianPreconditioner(objective, by_class), coef
     coarse = objective.sample(n_sample, random_state)
@@ -91,7 +97,7 @@ class CurvaturePairs:
     """Limited-memory BFGS correction of an inverse curvature (two-loop recursion, Nocedal 1980)."""
 
     def __init__(self):
-        self.pairs = deque(maxlen=MEMORY)
+        self.pairs: deque[tuple] = deque(maxlen=MEMORY)
 
     def add(self, step, change):
         """Store a step and the change of the gradient along it, unless rounding has eaten its curvature."""
@@ -117,7 +123,9 @@ class CurvaturePairs:
 
 
 class Preconditioner:
-    """Steps in standardised coordinates, from a subclass's ``solve``, corrected by curvature pairs."""
+    """Steps in standardised coordinates, from a subclass's ``solve(gradient)``, corrected by curvature pairs."""
+
+    solve: Callable[..., Any]
 
     def __init__(self, objective):
         self.objective = objective
@@ -174,8 +182,10 @@ class HessianPreconditioner(Preconditioner):
             # A feature too rare for the sample seems to have no curvature there; in standardised coordinates all have
             # about that of the intercept.  Half of it keeps the first step along such a feature short.
             diagonal = np.diagonal(loss_hessian, axis1=1, axis2=2)
-            floor = 0.5 * np.max(diagonal, axis=1, keepdims=True) if not objective.fit_intercept else (
-                0.5 * diagonal[:, objective.shape[1] - 1 :: objective.shape[1]].mean(axis=1, keepdims=True)
+            floor = (
+                0.5 * np.max(diagonal, axis=1, keepdims=True)
+                if not objective.fit_intercept
+                else (0.5 * diagonal[:, objective.shape[1] - 1 :: objective.shape[1]].mean(axis=1, keepdims=True))
             )
             lift = np.maximum(floor - diagonal, 0.0)
             self._factorise(loss_hessian + lift[:, :, None] * np.eye(diagonal.shape[1]))
@@ -287,7 +297,7 @@ def _lasso(H, g, scale, l1, w, accuracy):
     scikit-learn's coordinate descent solves it, as a lasso whose data are the Cholesky factor of H.
     """
     size = len(H)
-    H = H + 1e-12 * np.trace(H) / size * np.eye(size)
+    H = H + np.diag(1e-12 * np.diagonal(H) + np.finfo(float).tiny)
     L = cholesky(H, lower=True, check_finite=False)
     target = H @ (scale * w) - g
     y = solve_triangular(L, target, lower=True, check_finite=False)
@@ -313,9 +323,9 @@ def _lasso(H, g, scale, l1, w, accuracy):
 
 
 class RowSpacePreconditioner:
-    """Fewer rows than features, no L1: the weights are combinations of the rows, W = V L^-1 (X - mean), LL' the rows' inner products.
+    """Fewer rows than features, no L1: the weights are combinations of the rows, W = V L^-1 (X - mean).
 
-    In V the problem has the features L and the same penalty |V|^2, and is solved without touching X.
+    LL' are the inner products of the centred rows.  In V the problem has the features L and the same penalty |V|^2, and is solved without touching X.
     """
 
     def __init__(self, objective, random_state):
@@ -375,7 +385,7 @@ class RowSpacePreconditioner:
 
 
 class WorkingSet:
-    """L1 and many features: solve for those that are not zero or should not be, the worst first; look at all; repeat."""
+    """L1 and many features: solve for those that are, or should be, not zero; look at all of them; repeat."""
 
     def __init__(self, objective, random_state):
         self.objective = objective
@@ -392,10 +402,8 @@ class WorkingSet:
         restricted = objective.restrict(columns)
         coef = here.coef[:, inside]
         trace = Trace(tol=max(0.1 * here.violation, 0.5 * tol), max_iter=100)
-        if np.prod(restricted.shape) <= MAX_HESSIAN:
-            preconditioner = HessianPreconditioner(restricted)
-        else:
-            preconditioner = OrthantPreconditioner(restricted)
+        kind = HessianPreconditioner if np.prod(restricted.shape) <= MAX_HESSIAN else OrthantPreconditioner
+        preconditioner = kind(restricted)
         there = preconditioned(restricted, coef, preconditioner, trace).evaluation
         step = np.zeros(objective.shape)
         step[:, inside] = there.coef - coef

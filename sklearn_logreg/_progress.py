@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 try:
     from sklearn.callback import CallbackSupportMixin
@@ -54,7 +55,7 @@ class Tasks:
             "metadata": None if sample_weight is None else {"sample_weight": sample_weight},
         }
         self.unpack = unpack
-        self.context = None
+        self.context: Any = None
 
     def open(self, max_passes):
         """Begin the task of the whole fit."""

@@ -46,9 +46,9 @@ class Status(enum.Enum):
         "learning_rate='auto', or solver='preconditioned', which needs none."
     )
     SEPARABLE = (
-        "Stopped after {n_passes} passes: the classes are {separable}, and with C=inf nothing is penalised, so that the "
-        "cost has no minimum at finite coefficients: they would grow for ever. A finite C, for example C=1.0, gives a "
-        "unique finite solution."
+        "Stopped after {n_passes} passes: the classes are {separable}, and with C=inf nothing is penalised, so that "
+        "the cost has no minimum at finite coefficients: they would grow for ever. A finite C, for example C=1.0, gives "
+        "a unique finite solution."
     )
     STOPPED = "A callback stopped the fit after {n_passes} passes at violation {violation:.1e} > tol={tol:g}."
 

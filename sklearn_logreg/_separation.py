@@ -2,8 +2,8 @@
 
 With B the directions of the classes (the first held at zero) and x with a leading 1 for the intercept, the data are
 
-    separable    if some B has (B_y - B_k) . x >= 0 for every row x of class y and every other class k, not all of them 0;
-    completely   if all of them can be positive at once.
+    separable    if some B has (B_y - B_k) . x >= 0 for every row x of class y and every other class k, not all of
+    them 0; completely   if all of them can be positive at once.
 
 Then J falls for ever along B.  For two classes B has one row, in the sense of ``coef_``.
 """
@@ -59,9 +59,9 @@ class Separation:
 def separation(X, y, sample_weight=None, fit_intercept=True, time_limit=None):
     """Find out whether the classes can be separated by planes, and by which features.
 
-    An unpenalised logistic regression (``C=inf``) on separable classes has no finite optimum: some coefficients grow for
-    ever.  This solves the linear programme of Konis (2007), for more than two classes in the form of Albert and Anderson (1984),
-    with SciPy's HiGHS.
+    An unpenalised logistic regression (``C=inf``) on separable classes has no finite optimum: some coefficients grow
+    for ever.  This solves the linear programme of Konis (2007), for more than two classes in the form of Albert and
+    Anderson (1984), with SciPy's HiGHS.
 
     Parameters
     ----------
@@ -90,9 +90,10 @@ def separation(X, y, sample_weight=None, fit_intercept=True, time_limit=None):
 
     References
     ----------
-    K. Konis (2007), "Linear programming algorithms for detecting separated data in binary logistic regression models", DPhil
-    thesis, University of Oxford.  A. Albert and J. A. Anderson (1984), "On the existence of maximum likelihood estimates in
-    logistic regression models", Biometrika 71.
+    K. Konis (2007), "Linear programming algorithms for detecting separated data in binary logistic regression
+    models", DPhil
+    thesis, University of Oxford.  A. Albert and J. A. Anderson (1984), "On the existence of maximum likelihood
+    estimates in logistic regression models", Biometrika 71.
 
     Examples
     --------
@@ -128,8 +129,8 @@ def separation(X, y, sample_weight=None, fit_intercept=True, time_limit=None):
         # The largest sum of margins need not have them all positive where that is possible: ask for the smallest one.
         widest = _solve(
             np.append(np.zeros(A.shape[1]), -1.0),
-            sparse.hstack([-A, np.ones((A.shape[0], 1))]) if sparse.issparse(A) else np.column_stack([-A, np.ones(len(A))]),
-            np.append(bound, np.inf), options, time_limit,
+            sparse.hstack([-A, np.ones((A.shape[0], 1))]) if sparse.issparse(A) else np.column_stack([-A,
+            np.ones(len(A))]), np.append(bound, np.inf), options, time_limit,
         )  # fmt: skip
         if widest[-1] > NEGLIGIBLE:
             kind, found = "complete", widest[:-1]
@@ -187,7 +188,8 @@ def _solve(cost, A_ub, bound, options, time_limit):
     return result.x
 
 
-# Entries of the linear programme up to which a fit solves it by itself, and seconds it may take: 10 000 x 20 takes 0.6 s.
+# Entries of the linear programme up to which a fit solves it by itself, and seconds it may take: 10 000 x 20 takes
+# 0.6 s.
 MAX_ENTRIES = 1_000_000
 TIME_LIMIT = 2.0
 # Unknowns up to which a Newton step looks for the symptom.

@@ -47,9 +47,9 @@ def gradient_descent(objective, coef, step_size, trace):
 
 
 def nesterov(objective, coef, step_size, trace):
-    """The same step from a point extrapolated by momentum (Nesterov 1983; with an L1 penalty, FISTA, Beck and Teboulle 2009).
+    """The same step from a point extrapolated by momentum (Nesterov 1983).
 
-    The momentum restarts from zero when it points uphill (O'Donoghue and Candès 2015).
+    With an L1 penalty it is FISTA (Beck and Teboulle 2009).  The momentum restarts from zero when it points uphill (O'Donoghue and Candès 2015).
     """
     best, previous, momentum = None, coef, 1.0
     while True:
@@ -106,4 +106,3 @@ def preconditioned(objective, coef, preconditioner, trace):
         if here.separates and here.value < SEPARATED and not status:
             status = Status.SEPARABLE
     return Result(here if status is Status.CONVERGED else best, status)
-

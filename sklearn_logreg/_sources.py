@@ -8,20 +8,21 @@ no digit of the result.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, cached_property
 from math import prod
 from queue import SimpleQueue
+from typing import Any
 
 import numpy as np
 from scipy import sparse
 from scipy.linalg import eigvalsh
-from sklearn.utils.sparsefuncs import mean_variance_axis
 from threadpoolctl import ThreadpoolController  # comes with scikit-learn, which needs it itself
 
 # A block is read twice by a pass, for the raw predictions and for the gradient; the second time it comes from the
-# second-level cache.  Of 128 KiB to 4 MiB, 1 and 2 MiB were best on 300 000 x 100.  Rows are capped so that the vectors of
-# the loss stay in cache when there are few features.
+# second-level cache.  Of 128 KiB to 4 MiB, 1 and 2 MiB were best on 300 000 x 100.  Rows are capped so that the
+# vectors of the loss stay in cache when there are few features.
 BLOCK_BYTES = 2**21
 MAX_BLOCK_ROWS = 2**15
 # Sums are made group by group; the groups are what threads share.
@@ -60,10 +61,18 @@ class Workspace:
 class Source:
     """Rows of X as blocks of float32 or float64.
 
-    A subclass gives ``block(rows, work)``, the products ``predict(W, X_b, work)`` = W X_b' and
-    ``accumulate(R, X_b)`` = R X_b, the weighted ``gram``, ``moments``, and the sources that ``take`` some of the rows and
-    ``restrict`` to some of the columns.
+    A subclass gives the blocks and the products with one; the moments of the columns, and their reach from the mean;
+    the
+    inner products of the rows; and the sources that ``take`` some of the rows and ``restrict`` to some of the columns.
     """
+
+    gram_nanoseconds: float  # of a weighted Gram matrix on one thread, roughly
+    block: Callable[..., Any]  # block(rows, work): the rows as floats
+    predict: Callable[..., Any]  # predict(W, X_b, work): W X_b'
+    accumulate: Callable[..., Any]  # accumulate(R, X_b): R X_b
+    dense: Callable[..., Any]  # dense(X_b): the block as an array
+    absolute: Callable[..., Any]  # absolute(X_b): the block of absolute values
+    row_gram: Callable[..., Any]  # row_gram(mean): (X - mean)(X - mean)'
 
     def __init__(self, X, block_rows, nanoseconds, n_threads):
         self.X = X
@@ -102,7 +111,7 @@ class Source:
         if len(self._workspaces) == 1:
             sums = [sum_group(group, self._workspaces[0]) for group in self.groups]
         else:
-            free = SimpleQueue()
+            free: SimpleQueue[Workspace] = SimpleQueue()
             for work in self._workspaces:
                 free.put(work)
 
@@ -171,23 +180,23 @@ class Source:
         return float(eigvalsh(G, subset_by_index=[n - 1, n - 1])[0]) * (1.0 + 1e-10)
 
     def _collatz_bound(self, s, intercept, n_iter=8):
-        """max_j (A v)_j / v_j for A = |[X 1]|' diag(s) |[X 1]|: an upper bound for any v > 0, sharper at each iteration."""
+        """max_j (A v)_j / v_j with A = |[X 1]|' diag(s) |[X 1]|: a bound for any v > 0, sharper at each iteration."""
         v, bound = np.ones(self.n_features + intercept), np.inf
+
+        def product(X_b, rows, work):
+            X_b = self.absolute(X_b)
+            raw = self.predict(v[None, : self.n_features].astype(self.dtype), X_b, work)[0].astype(np.float64)
+            raw += v[self.n_features :].sum()
+            raw *= s[rows]
+            out = np.full(v.shape, raw.sum())
+            out[: self.n_features] = self.accumulate(raw[None].astype(self.dtype), X_b)
+            return (out,)
+
         for _ in range(n_iter):
-
-            def product(X_b, rows, work):
-                X_b = self.absolute(X_b)
-                raw = self.predict(v[None, : self.n_features].astype(self.dtype), X_b, work)[0].astype(float)
-                raw += v[self.n_features :].sum()
-                raw *= s[rows]
-                out = np.full(v.shape, raw.sum())
-                out[: self.n_features] = self.accumulate(raw[None].astype(self.dtype), X_b)
-                return (out,)
-
             (Av,) = self.sum_over_blocks(product)
             bound = min(bound, float((Av / v).max()))
             v = np.maximum(Av / Av.max(), 1e-3)
-        return bound * (1.0 + 1e3 * np.finfo(self.dtype).eps)
+        return bound * (1.0 + 1e3 * float(np.finfo(self.dtype).eps))
 
 
 class DenseSource(Source):
@@ -365,9 +374,26 @@ class SparseSource(Source):
         return K - cross - cross[:, None] + np.sum(np.square(mean))
 
     def moments(self, weight):
-        """Weighted column means and standard deviations."""
-        mean, variance = mean_variance_axis(self.X.astype(self.dtype, copy=False), axis=0, weights=weight)
-        return mean.astype(np.float64), np.sqrt(variance.astype(np.float64))
+        """Weighted column means, then standard deviations about them, zeros being entries like others."""
+
+        def weights_of(rows, X_b):
+            return np.ones(X_b.shape[0]) if weight is None else weight[rows]
+
+        def first(X_b, rows, work):
+            w = weights_of(rows, X_b)
+            present = X_b.with_data(np.ones(len(X_b.data)))
+            return w.sum(), X_b.with_data(X_b.data.astype(np.float64)).columns @ w, present.columns @ w
+
+        total, sums, present = self.sum_over_blocks(first)
+        mean = sums / total
+
+        def second(X_b, rows, work):
+            return (X_b.with_data(np.square(X_b.data - mean[X_b.indices])).columns @ weights_of(rows, X_b),)
+
+        (squares,) = self.sum_over_blocks(second)
+        # Rows without an entry lie at zero, at a distance of the mean.
+        squares += np.maximum(total - present, 0.0) * mean**2
+        return mean, np.sqrt(squares / total)
 
 
 def make_source(X, n_threads=None):
