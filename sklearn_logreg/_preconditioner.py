@@ -325,7 +325,8 @@ def _lasso(H, g, scale, l1, w, accuracy):
 class RowSpacePreconditioner:
     """Fewer rows than features, no L1: the weights are combinations of the rows, W = V L^-1 (X - mean).
 
-    LL' are the inner products of the centred rows.  In V the problem has the features L and the same penalty |V|^2, and is solved without touching X.
+    LL' are the inner products of the centred rows.  In V the problem has the features L and the same penalty |V|^2, and
+    is solved without touching X.
     """
 
     def __init__(self, objective, random_state):

@@ -47,8 +47,8 @@ class Status(enum.Enum):
     )
     SEPARABLE = (
         "Stopped after {n_passes} passes: the classes are {separable}, and with C=inf nothing is penalised, so that "
-        "the cost has no minimum at finite coefficients: they would grow for ever. A finite C, for example C=1.0, gives "
-        "a unique finite solution."
+        "the cost has no minimum at finite coefficients: they would grow for ever. A finite C, for example C=1.0, "
+        "gives a unique finite solution."
     )
     STOPPED = "A callback stopped the fit after {n_passes} passes at violation {violation:.1e} > tol={tol:g}."
 

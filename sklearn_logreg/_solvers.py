@@ -49,7 +49,8 @@ def gradient_descent(objective, coef, step_size, trace):
 def nesterov(objective, coef, step_size, trace):
     """The same step from a point extrapolated by momentum (Nesterov 1983).
 
-    With an L1 penalty it is FISTA (Beck and Teboulle 2009).  The momentum restarts from zero when it points uphill (O'Donoghue and Candès 2015).
+    With an L1 penalty it is FISTA (Beck and Teboulle 2009).  The momentum restarts from zero when it points uphill
+    (O'Donoghue and Candès 2015).
     """
     best, previous, momentum = None, coef, 1.0
     while True:
