@@ -341,12 +341,18 @@ class SparseSource(Source):
         return X_b.with_data(np.abs(X_b.data))
 
     def gram(self, X_b, h, mean, intercept, work):
-        if self.prefers_dense:
-            return super().gram(X_b, h, mean, intercept, work)
         p = self.n_features
-        weighted = X_b.with_data(X_b.data * np.repeat(h, np.diff(X_b.indptr)))
         G = np.zeros((p + intercept, p + intercept))
-        G[:p, :p] = (X_b.columns @ weighted.rows).toarray()
+        if self.prefers_dense:
+            Z = work.array("dense", X_b.shape)
+            X_b.rows.toarray(out=Z)
+            Z *= np.sqrt(h)[:, None]
+            G[:p, :p] = np.dot(Z.T, Z)
+        else:
+            weighted = X_b.with_data(X_b.data * np.repeat(h, np.diff(X_b.indptr)))
+            G[:p, :p] = (X_b.columns @ weighted.rows).toarray()
+        # Centred afterwards.  Columns that are far from zero against their spread lose digits by it, which a
+        # preconditioner can spare; they are rare where entries are.
         first, total = X_b.columns @ h, h.sum()
         centred = first - total * mean
         G[:p, :p] -= np.outer(first, mean) + np.outer(mean, centred)
