@@ -255,7 +255,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
             "violation": result.evaluation.violation,
             "dtype": source.dtype,
             "learning_rate": self.learning_rate,
-            "stable_rate": 2.0 / objective.lipschitz() if status is Status.DIVERGED else np.nan,
+            "stable_rate": (2.0 if self.solver == "gd" else 1.0) / objective.lipschitz() if status is Status.DIVERGED else np.nan,
             "separable": describe(found, getattr(self, "feature_names_in_", None)),
             "remedy": "Raise max_iter." if self.solver == "preconditioned" else (
                 "Use solver='preconditioned', or raise max_iter."

@@ -64,10 +64,11 @@ class Objective:
     def _coordinates(self):
         """Origin and scale of the standardised coordinates."""
         mean, sd = self.source.moments(self.weight)
-        if not self.fit_intercept:
-            mean, sd = np.zeros_like(mean), np.hypot(mean, sd)
         # A column that varies by rounding alone is constant.
         constant = sd <= 8.0 * np.finfo(self.source.dtype).eps * np.abs(mean)
+        if not self.fit_intercept:
+            constant &= mean == 0.0
+            mean, sd = np.zeros_like(mean), np.hypot(mean, sd)
         return mean, np.where(constant, 1.0, sd)
 
     def evaluate(self, coef):

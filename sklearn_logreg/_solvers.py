@@ -60,6 +60,10 @@ def nesterov(objective, coef, step_size, trace):
         if trace.exploded():
             return Result(best, Status.DIVERGED)
         if status:
+            # Momentum overshoots a little at any step size; to lose a hundredth of what was won takes too large a one.
+            lost = here.value - best.value > 0.01 * (trace.values[0] - best.value) + objective.resolution(best)
+            if status is Status.MAX_ITER and lost:
+                status = Status.DIVERGED
             return Result(here if status is Status.CONVERGED else best, status)
         stepped = objective.prox(coef - step_size * here.gradient, step_size)
         if np.vdot(coef - stepped, stepped - previous) > 0.0:

@@ -344,9 +344,7 @@ class SparseSource(Source):
         p = self.n_features
         G = np.zeros((p + intercept, p + intercept))
         if self.prefers_dense:
-            Z = work.array("dense", X_b.shape)
-            X_b.rows.toarray(out=Z)
-            Z *= np.sqrt(h)[:, None]
+            Z = np.multiply(X_b.rows.toarray(), np.sqrt(h)[:, None], out=work.array("dense", X_b.shape))
             G[:p, :p] = np.dot(Z.T, Z)
         else:
             weighted = X_b.with_data(X_b.data * np.repeat(h, np.diff(X_b.indptr)))
@@ -394,12 +392,17 @@ class SparseSource(Source):
         mean = sums / total
 
         def second(X_b, rows, work):
-            return (X_b.with_data(np.square(X_b.data - mean[X_b.indices])).columns @ weights_of(rows, X_b),)
+            w = weights_of(rows, X_b)
+            centred = X_b.data - mean[X_b.indices]
+            return X_b.with_data(centred).columns @ w, X_b.with_data(np.square(centred)).columns @ w
 
-        (squares,) = self.sum_over_blocks(second)
-        # Rows without an entry lie at zero, at a distance of the mean.
-        squares += np.maximum(total - present, 0.0) * mean**2
-        return mean, np.sqrt(squares / total)
+        shift, squares = self.sum_over_blocks(second)
+        # Rows without an entry lie at zero, at a distance of the mean; and the mean was rounded.
+        absent = np.maximum(total - present, 0.0)
+        absent[absent <= 1e-12 * total] = 0.0
+        shift = (shift - absent * mean) / total
+        squares = (squares + absent * mean**2) / total
+        return mean + shift, np.sqrt(np.maximum(squares - shift**2, 0.0))
 
 
 def make_source(X, n_threads=None):
