@@ -76,7 +76,7 @@ class LossCurveDisplay:
             raise ValueError(f"name={name!r} can label one curve only, but there are {len(self.curves)}.")
         if ax is None:
             _, ax = plt.subplots()
-        best = min(np.nanmin(curve) for curve in self.curves.values()) if self.best is None else self.best
+        best = min((np.min(c) for c in self.curves.values() if len(c)), default=0.0) if self.best is None else self.best
         self.lines_ = []
         for label, curve in self.curves.items():
             above = np.asarray(curve, dtype=float) - best

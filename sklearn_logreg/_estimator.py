@@ -219,6 +219,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
 
     def _fit(self, X, y, sample_weight):
         """Validate, encode, assemble, solve, unpack."""
+        given = X, y
         X, y = validate_data(self, X, y, accept_sparse="csr")
         check_classification_targets(y)
         if sparse.issparse(X) and not X.has_canonical_format:
@@ -239,7 +240,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
             return {"classes_": classes, "coef_": W.astype(source.dtype), "intercept_": b.astype(source.dtype)}
 
         lines = Lines() if self.verbose else None
-        tasks = Tasks(self, X, y, sample_weight, unpack) if has_callbacks(self) else None
+        tasks = Tasks(self, *given, sample_weight, unpack) if has_callbacks(self) else None
         if tasks:
             tasks.open(self.max_iter)
         trace = Trace(self.tol, self.max_iter, [monitor for monitor in (lines, tasks) if monitor])
@@ -255,12 +256,14 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
             "violation": result.evaluation.violation,
             "dtype": source.dtype,
             "learning_rate": self.learning_rate,
-            "stable_rate": (2.0 if self.solver == "gd" else 1.0) / objective.lipschitz() if status is Status.DIVERGED else np.nan,
+            "stable_rate": np.nan,
             "separable": describe(found, getattr(self, "feature_names_in_", None)),
             "remedy": "Raise max_iter." if self.solver == "preconditioned" else (
                 "Use solver='preconditioned', or raise max_iter."
             ),
         }  # fmt: skip
+        if status is Status.DIVERGED:
+            facts["stable_rate"] = (2.0 if self.solver == "gd" else 1.0) / objective.lipschitz()
         message = status.describe(**facts)
         quiet = status in (Status.CONVERGED, Status.STOPPED) or (
             status is Status.PRECISION and result.evaluation.violation <= objective.rounding()
@@ -387,7 +390,9 @@ def _encode(y):
     """The classes, sorted, and the index of each row's class: a boolean for two classes."""
     classes = np.unique(y)
     if len(classes) < 2:
-        raise ValueError(f"y has one class only, {classes[0]!r}: a classifier needs samples of at least 2 classes.")
+        raise ValueError(
+            f"y has one class only, {classes.tolist()[0]!r}: a classifier needs samples of at least 2 classes."
+        )
     if len(classes) == 2:
         return classes, y == classes[1]
     return classes, np.searchsorted(classes, y)
@@ -412,7 +417,7 @@ def _weights(class_weight, sample_weight, X, y, classes, codes):
 
 def _check_totals(classes, totals, source):
     """Refuse a class that has rows but no weight: its probability would have no finite optimum above zero."""
-    for label, total in zip(classes, totals, strict=True):
+    for label, total in zip(classes.tolist(), totals, strict=True):
         if not total > 0.0:
             raise ValueError(
                 f"The rows of class {label!r} have total weight {total:g} by {source}. Leave the class out of the data "

@@ -17,7 +17,7 @@ def to_sklearn(estimator):
     l1_ratio = estimator.l1_ratio
     params["solver"] = "saga" if l1_ratio else "lbfgs"
     if inspect.signature(ScikitLearnLogisticRegression).parameters["penalty"].default == "deprecated":
-        params["l1_ratio"] = l1_ratio
+        params["l1_ratio"] = 0.0 if np.isinf(estimator.C) else l1_ratio
     elif np.isinf(estimator.C):
         # Before 1.8 the kind of penalty was a parameter of its own.
         params.update(C=1.0, penalty=None)

@@ -24,7 +24,8 @@ class ElasticNet:
         """argmin_V |V - W|^2 / (2 step_size) + l1 |V|_1: soft thresholding."""
         if not self.l1:
             return W
-        return np.sign(W) * np.maximum(np.abs(W) - step_size * self.l1, 0.0)
+        threshold = step_size * self.l1
+        return W - np.clip(W, -threshold, threshold)
 
     def distance(self, W, gradient):
         """|gradient + l1 s| for the subgradient s of |W|_1 that makes it smallest, entry by entry."""

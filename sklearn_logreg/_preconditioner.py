@@ -43,8 +43,9 @@ MAX_HESSIAN = 2000
 RIDGE = 1e-6
 # Rows an unknown in the largest sample: 16 took four fifths of the time of 64 on eight raw sets at C = 1 and 100.
 SAMPLE = 16
-# A Hessian serves for the passes that it cost, or this many, before it is replaced: with 0 it took five fourths of the time on the
-# same sets, most of it on w8a, where a fresh Hessian overshoots among rare features and curvature pairs learn faster.
+# A Hessian serves for the passes that it cost, or this many, before it is replaced: with 0 it took five fourths of the
+# time on the same sets, most of it on w8a, where a fresh Hessian overshoots among rare features and curvature pairs learn
+# faster.
 SERVICE = 8
 # Time that a pass and a Hessian take on no data at all, in nanoseconds.
 OVERHEAD = 100_000

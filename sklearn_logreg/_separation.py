@@ -24,6 +24,8 @@ from ._result import Status
 
 # Entries of a direction, each at most 1 in size, below which a feature takes no part.
 NEGLIGIBLE = 1e-6
+# Entries up to which sparse data are made dense.
+MAX_DENSE = 10_000_000
 # Change of a raw prediction by one Newton step from a point that fulfils the tolerance: about 1 along a direction in
 # which J falls for ever, below 0.01 at the optimum of every non-separable set of the UCI and textbook data tried.
 SYMPTOM = 0.1
@@ -110,8 +112,13 @@ def separation(X, y, sample_weight=None, fit_intercept=True, time_limit=None):
         kept = _check_sample_weight(sample_weight, X, ensure_non_negative=True) > 0.0
         X, y = X[kept], y[kept]
     classes, codes = np.unique(y, return_inverse=True)
+    if len(classes) < 2:
+        raise ValueError(f"y has one class only, {classes.tolist()[0]!r}: there is nothing to separate.")
     n_rows, n_features = X.shape
-    X = sparse.csr_matrix(X) if sparse.issparse(X) else np.asarray(X, dtype=np.float64)
+    if sparse.issparse(X):
+        # Small enough, it is treated like dense data, whose collinear columns are left out.
+        X = X.toarray() if n_rows * n_features <= MAX_DENSE else sparse.csr_matrix(X)
+    X = X.astype(np.float64)
     Z, columns = _independent_columns(X, fit_intercept)
     A = _margins(Z, codes, len(classes))
     bound = np.ones(A.shape[1])

@@ -25,6 +25,8 @@ from threadpoolctl import ThreadpoolController  # comes with scikit-learn, which
 # vectors of the loss stay in cache when there are few features.
 BLOCK_BYTES = 2**21
 MAX_BLOCK_ROWS = 2**15
+# Features up to which a sparse block is centred before its Gram matrix is formed: there it costs nothing, and no digits.
+NARROW = 32
 # Sums are made group by group; the groups are what threads share.
 MAX_GROUPS = 32
 # Threads start above this estimate of the time of a pass on one: handing the work over, and taking the interpreter's
@@ -109,23 +111,22 @@ class Source:
             return total
 
         if len(self._workspaces) == 1:
-            sums = [sum_group(group, self._workspaces[0]) for group in self.groups]
-        else:
-            free: SimpleQueue[Workspace] = SimpleQueue()
-            for work in self._workspaces:
+            return _sum_in_order(sum_group(group, self._workspaces[0]) for group in self.groups)
+
+        free: SimpleQueue[Workspace] = SimpleQueue()
+        for work in self._workspaces:
+            free.put(work)
+
+        def on_a_thread(group):
+            work = free.get()
+            try:
+                return sum_group(group, work)
+            finally:
                 free.put(work)
 
-            def on_a_thread(group):
-                work = free.get()
-                try:
-                    return sum_group(group, work)
-                finally:
-                    free.put(work)
-
-            # The threads map the blocks; BLAS threads inside them would compete for the same cores.
-            with _threadpools().limit(limits=1, user_api="blas"):
-                sums = list(self._pool.map(on_a_thread, self.groups))
-        return [sum(parts[1:], start=parts[0]) for parts in zip(*sums, strict=True)]
+        # The threads map the blocks; BLAS threads inside them would compete for the same cores.
+        with _threadpools().limit(limits=1, user_api="blas"):
+            return _sum_in_order(self._pool.map(on_a_thread, self.groups))
 
     def centred(self, X_b, mean, intercept, work):
         """(X_b - mean)' with a last row of ones for the intercept: features by rows.
@@ -197,6 +198,15 @@ class Source:
             bound = min(bound, float((Av / v).max()))
             v = np.maximum(Av / Av.max(), 1e-3)
         return bound * (1.0 + 1e3 * float(np.finfo(self.dtype).eps))
+
+
+def _sum_in_order(parts):
+    """Sum of lists of arrays, entry by entry, in the order given."""
+    total = next(parts)
+    for part in parts:
+        for so_far, more in zip(total, part, strict=True):
+            so_far += more
+    return total
 
 
 class DenseSource(Source):
@@ -342,6 +352,8 @@ class SparseSource(Source):
 
     def gram(self, X_b, h, mean, intercept, work):
         p = self.n_features
+        if p <= NARROW:
+            return super().gram(X_b, h, mean, intercept, work)
         G = np.zeros((p + intercept, p + intercept))
         if self.prefers_dense:
             Z = np.multiply(X_b.rows.toarray(), np.sqrt(h)[:, None], out=work.array("dense", X_b.shape))
@@ -349,7 +361,7 @@ class SparseSource(Source):
         else:
             weighted = X_b.with_data(X_b.data * np.repeat(h, np.diff(X_b.indptr)))
             G[:p, :p] = (X_b.columns @ weighted.rows).toarray()
-        # Centred afterwards.  Columns that are far from zero against their spread lose digits by it, which a
+        # Centred afterwards, for speed.  Columns that are far from zero against their spread lose digits by it, which a
         # preconditioner can spare; they are rare where entries are.
         first, total = X_b.columns @ h, h.sum()
         centred = first - total * mean
