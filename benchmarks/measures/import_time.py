@@ -1,0 +1,30 @@
+"""Time of `import sklearn_logreg` once `sklearn.linear_model` is there, each in a fresh process."""
+
+import subprocess
+import sys
+from statistics import median
+
+from .timing import print_table
+
+PROGRAM = """
+from time import perf_counter
+start = perf_counter()
+import sklearn.linear_model
+between = perf_counter()
+import sklearn_logreg
+print(between - start, perf_counter() - between)
+"""
+
+
+def measure(repeats):
+    """Print the median of both imports; the first process warms the disk and is left out."""
+    runs = []
+    for _ in range(repeats + 1):
+        run = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
+        runs.append([float(seconds) for seconds in run.stdout.split()])
+    base, ours = (median(column) for column in zip(*runs[1:], strict=True))
+    print("### Import\n")
+    print_table(
+        ["import", "ms"],
+        [["sklearn.linear_model", f"{1e3 * base:.0f}"], ["sklearn_logreg after it", f"{1e3 * ours:.1f}"]],
+    )

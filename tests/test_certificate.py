@@ -1,0 +1,321 @@
+"""The duality gap is a proof: never below the true gap, close to it where it matters, and made of feasible points only.
+
+The true gap is not taken as a difference of costs, in which everything below 1e-16 is rounding, but as a sum of terms
+that are never negative (the Bregman divergence of J from its minimum), with the minimum from a fit at tol=1e-13 whose
+optimality is recomputed.
+"""
+
+import itertools
+import warnings
+
+import numpy as np
+import pytest
+from conftest import SOLVERS, cost, dense, fit_quietly, gradient, make_classes, make_sparse, one_hot, violation_of
+from numpy.testing import assert_allclose
+from scipy.optimize import brentq, root
+from scipy.special import entr, expit, kl_div, softmax
+from sklearn.datasets import load_breast_cancer
+from sklearn.preprocessing import scale
+
+import sklearn_logreg._estimator
+from sklearn_logreg import LogisticRegression
+from sklearn_logreg._certificate import duality_gap
+
+PENALTIES = {"L2": 0.0, "elastic net": 0.5, "L1": 1.0}
+# J is about 1 here, so a gap below this is less than the last digit of J.
+ROUNDING = 1e-16
+
+
+def probabilities(X, W, b):
+    """Probabilities of all classes by row."""
+    raw = dense(X) @ W.T + b
+    return np.column_stack([expit(-raw[:, 0]), expit(raw[:, 0])]) if len(W) == 1 else softmax(raw, axis=1)
+
+
+def optimum(model, X, y, sample_weight=None):
+    """The optimum of the same problem: a fit at tol=1e-13, finished by Newton steps on what is not zero."""
+    best = LogisticRegression(C=model.C, l1_ratio=model.l1_ratio, fit_intercept=model.fit_intercept, tol=1e-13)
+    fit_quietly(best, X, y, sample_weight)
+    X = dense(X)
+    s = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, float)
+    l1, l2 = (share / (model.C * s.sum()) for share in (model.l1_ratio, 1.0 - model.l1_ratio))
+    Z = np.column_stack([X, np.ones(len(X))])
+    free = np.column_stack([(best.coef_ != 0.0) | (l1 == 0.0), np.full(len(best.coef_), model.fit_intercept)]).ravel()
+    is_weight = np.append(np.ones(X.shape[1]), 0.0)
+    for _ in range(3):
+        P = probabilities(X, best.coef_, best.intercept_)[:, -len(best.coef_) :]
+        h = P[:, :, None] * (np.eye(P.shape[1]) - P[:, None, :])
+        H = np.einsum("i,ikl,ia,ib->kalb", s / s.sum(), h, Z, Z, optimize=True).reshape(len(free), len(free))
+        H += np.diag(np.tile(l2 * is_weight, len(best.coef_)))
+        g, g_b = gradient(X, y, s, model.C, model.l1_ratio, best.coef_, best.intercept_, best.classes_)
+        step = np.zeros(len(free))
+        slope = np.column_stack([g + l1 * np.sign(best.coef_), g_b]).ravel()
+        step[free] = np.linalg.lstsq(H[np.ix_(free, free)], -slope[free], rcond=1e-13)[0]
+        step = step.reshape(len(best.coef_), -1)
+        best.coef_ = best.coef_ + step[:, :-1]
+        best.intercept_ = best.intercept_ + step[:, -1]
+    found = violation_of(best, X, y, sample_weight)
+    assert found < 1e-11, f"the reference is no optimum, so it tests nothing: violation {found:.1e}"
+    return best
+
+
+def true_gap(model, best, X, y, sample_weight=None):
+    """J(model) - J(best): with P* and G* the probabilities and the gradient of the smooth part at the optimum,
+
+    (1/S) sum_i s_i KL(p*_i || p_i) + l2/2 |W - W*|^2 + sum_j (l1 |w_j| + G*_j w_j - l1 |w*_j| - G*_j w*_j).
+    """
+    s = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, float)
+    l1 = model.l1_ratio / (model.C * s.sum())
+    l2 = (1.0 - model.l1_ratio) / (model.C * s.sum())
+    W, W_best = model.coef_, best.coef_
+    P, P_best = probabilities(X, W, model.intercept_), probabilities(X, W_best, best.intercept_)
+    residual = (P_best - one_hot(y, model.classes_))[:, -len(W) :] * (s / s.sum())[:, None]
+    G = residual.T @ dense(X) + l2 * W_best
+    kinks = l1 * np.abs(W) + G * W - l1 * np.abs(W_best) - G * W_best
+    divergence = s @ kl_div(P_best, P).sum(axis=1) / s.sum()
+    return divergence + l2 / 2.0 * np.sum((W - W_best) ** 2) + (kinks.sum() if l1 else 0.0)
+
+
+def fit_at_the_end(model, X, y, sample_weight=None):
+    """Fit, and return what the certificate was computed from."""
+    seen = {}
+
+    def spy(objective, coef, ahead):
+        seen.update(objective=objective, coef=coef.copy(), ahead=ahead.copy())
+        return duality_gap(objective, coef, ahead)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sklearn_logreg._estimator, "duality_gap", spy)
+        fit_quietly(model, X, y, sample_weight)
+    return seen
+
+
+def data(n_classes, seed=0, weighted=False):
+    X, y = make_classes(120, 4, n_classes, seed, noise=1.5)
+    s = np.random.RandomState(seed).uniform(0.0, 3.0, size=len(y)) if weighted else None
+    return X * [1.0, 3.0, 0.3, 1.0] + [0.0, 2.0, -1.0, 0.0], y, s
+
+
+def test_the_true_gap_is_the_difference_of_costs():
+    # The yardstick of this file, against the difference of costs where that is far above rounding.
+    X, y, s = data(3, weighted=True)
+    for l1_ratio in PENALTIES.values():
+        model = fit_quietly(LogisticRegression(l1_ratio=l1_ratio, solver="gd", max_iter=5), X, y, s)
+        best = optimum(model, X, y, s)
+        J, J_best = (cost(X, y, s, 1.0, l1_ratio, m.coef_, m.intercept_, m.classes_) for m in (model, best))
+        assert J - J_best > 1e-4, "too close to the optimum to compare"
+        assert_allclose(true_gap(model, best, X, y, s), J - J_best, rtol=1e-8)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("fit_intercept", [False, True])
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_never_below_the_true_gap(penalty, n_classes, fit_intercept, weighted):
+    X, y, s = data(n_classes, weighted=weighted)
+    problem = dict(C=0.5, l1_ratio=PENALTIES[penalty], fit_intercept=fit_intercept)
+    best = optimum(LogisticRegression(**problem), X, y, s)
+    for solver in SOLVERS:
+        for max_iter in (1, 3, 10, 1000):
+            model = fit_quietly(LogisticRegression(**problem, solver=solver, max_iter=max_iter), X, y, s)
+            true = true_gap(model, best, X, y, s)
+            case = f"{solver}, max_iter={max_iter}"
+            assert np.isfinite(model.duality_gap_), f"{case}: there is a penalty, so there is a bound"
+            assert model.duality_gap_ >= true * (1.0 - 1e-6) - ROUNDING, (
+                f"{case}: not a bound, the true gap is {true:.3e}"
+            )
+
+
+@pytest.mark.parametrize("C, tol", [(0.1, 1e-1), (0.1, 1e-2), (0.1, 1e-3), (0.1, 1e-6), (1.0, 1e-6)])
+@pytest.mark.parametrize("fit_intercept", [False, True])
+@pytest.mark.parametrize("n_classes", [2, 3, 5])
+def test_within_ten_times_of_the_true_gap_with_l2(n_classes, fit_intercept, C, tol):
+    # Seeds 0 to 11 gave 1.0 to 9 here; a fit at C = 10 that is stopped early, 120.
+    X, y = make_classes(300, 6, n_classes, seed=n_classes)
+    model = LogisticRegression(C=C, fit_intercept=fit_intercept, tol=tol).fit(X, y)
+    true = true_gap(model, optimum(model, X, y), X, y)
+    # Below that, both numbers are rounding.
+    assert true * (1.0 - 1e-6) - ROUNDING <= model.duality_gap_, "not a bound"
+    assert model.duality_gap_ <= 10.0 * true + ROUNDING, "the bound must be sharp on well-conditioned data"
+
+
+@pytest.mark.parametrize("C", [1e-3, 1e-1, 1.0])
+def test_within_ten_times_on_real_data(C):
+    X, y = load_breast_cancer(return_X_y=True)
+    X = scale(X)
+    model = LogisticRegression(C=C, tol=1e-2).fit(X, y)
+    true = true_gap(model, optimum(model, X, y), X, y)
+    assert true > ROUNDING, "nothing left to measure"
+    assert true * (1.0 - 1e-6) <= model.duality_gap_ <= 10.0 * true
+
+
+@pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_with_l1_the_bound_is_finite_valid_and_falls_with_tol(n_classes, l1_ratio):
+    # Pure L1 is bounded to first order: the dual point must be shrunk into a box, and the bound is proportional to the
+    # violation, the true gap to its square. So nothing is claimed of their ratio, only that the bound goes to zero.
+    X, y = make_classes(200, 8, n_classes, seed=4)
+    best = optimum(LogisticRegression(C=0.1, l1_ratio=l1_ratio), X, y)
+    gaps = []
+    for tol in (1e-1, 1e-3, 1e-6, 1e-9):
+        model = LogisticRegression(C=0.1, l1_ratio=l1_ratio, tol=tol).fit(X, y)
+        gaps.append(model.duality_gap_)
+        assert gaps[-1] >= true_gap(model, best, X, y) * (1.0 - 1e-6) - ROUNDING, f"tol={tol}: not a bound"
+    assert all(later <= earlier for earlier, later in itertools.pairwise(gaps)), f"{gaps} does not fall"
+    assert gaps[-1] <= 1e-8 * gaps[0], f"{gaps}: eight decades of tol must show in the bound"
+    assert gaps[-1] < 1e-8
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_nan_without_a_penalty(n_classes, solver):
+    X, y, _ = data(n_classes)
+    model = fit_quietly(LogisticRegression(C=np.inf, solver=solver, max_iter=20), X, y)
+    assert np.isnan(model.duality_gap_), "without a penalty the dual is feasible at the optimum only: no proof"
+
+
+def feasible_dual_value(objective, ahead, X, y, s):
+    """The dual at the probabilities of ``ahead``, made feasible in plain NumPy to the last digits.
+
+    D(q) = (1/S) sum_i s_i H(q_i) - sum_j pen*(-v_j), V = (1/S) sum_i s_i (q_i - y_i) x_i', sum_i s_i (q_i - y_i) = 0.
+    """
+    X, p, n_outputs = dense(X), objective.n_features, len(ahead)
+    Y = one_hot(y, np.unique(y))
+    W, b = ahead[:, :p], (ahead[:, p] if objective.fit_intercept else np.zeros(n_outputs))
+
+    def excess(shift):
+        return s @ (probabilities(X, W, b + shift) - Y)[:, -n_outputs:] / s.sum()
+
+    shift = np.zeros(n_outputs)
+    if objective.fit_intercept and n_outputs == 1:
+        shift[0] = brentq(lambda c: excess(c)[0], -50.0, 50.0, xtol=1e-14)
+    elif objective.fit_intercept:
+        shift[1:] = root(lambda c: excess(np.append(0.0, c))[1:], shift[1:], tol=1e-15).x
+    if objective.fit_intercept:
+        assert np.abs(excess(shift)).max() < 1e-13, "the dual point of this test must be feasible"
+    Q = probabilities(X, W, b + shift)
+    V = ((Q - Y) * (s / s.sum())[:, None]).T[-n_outputs:] @ X
+    l1, l2 = np.max(objective.penalty.l1), np.max(objective.penalty.l2)
+    if l2:
+        return s @ entr(Q).sum(axis=1) / s.sum() - np.sum(np.maximum(np.abs(V) - l1, 0.0) ** 2) / (2.0 * l2)
+    shrink = min(1.0, l1 / np.abs(V).max())
+    return s @ entr(Y + shrink * (Q - Y)).sum(axis=1) / s.sum()
+
+
+@pytest.mark.parametrize("fit_intercept", [False, True])
+@pytest.mark.parametrize("n_classes", [2, 4])
+@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_is_the_cost_less_the_dual_of_a_feasible_point(solver, penalty, n_classes, fit_intercept):
+    X, y, s = data(n_classes, seed=2, weighted=True)
+    problem = dict(C=0.2, l1_ratio=PENALTIES[penalty], fit_intercept=fit_intercept)
+    model = LogisticRegression(**problem, solver=solver, max_iter=4)
+    seen = fit_at_the_end(model, X, y, s)
+    J = cost(X, y, s, 0.2, model.l1_ratio, model.coef_, model.intercept_, model.classes_)
+    D = feasible_dual_value(seen["objective"], seen["ahead"], X, y, s)
+    assert D <= J, "weak duality"
+    # What is left of the intercept's excess after Newton's method costs a little; it must not be forgotten.
+    assert_allclose(model.duality_gap_, J - D, rtol=1e-4, atol=1e-14)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("fit_intercept", [False, True])
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_any_dual_point_gives_a_bound(penalty, n_classes, fit_intercept, seed):
+    # The proof must not depend on where the solver would go next: however poor that guess, the bound holds.
+    X, y, s = data(n_classes, seed=seed, weighted=True)
+    model = LogisticRegression(C=0.5, l1_ratio=PENALTIES[penalty], fit_intercept=fit_intercept, max_iter=3, solver="gd")
+    seen = fit_at_the_end(model, X, y, s)
+    true = true_gap(model, optimum(model, X, y, s), X, y, s)
+    rng = np.random.RandomState(seed)
+    for size in (1e-3, 1.0, 30.0):
+        ahead = seen["coef"] + size * rng.normal(size=seen["coef"].shape)
+        gap = duality_gap(seen["objective"], seen["coef"], ahead)
+        assert np.isfinite(gap) and gap >= true * (1.0 - 1e-6), f"random dual point of size {size}: {gap} < {true}"
+
+
+@pytest.mark.parametrize("n_newton", [0, 1])
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_a_bound_even_when_the_intercepts_are_not_found(penalty, n_classes, n_newton, monkeypatch):
+    # Newton's method for the intercepts is cut off: what it leaves is repaired exactly, or the "proof" would be void.
+    monkeypatch.setattr("sklearn_logreg._certificate.MAX_NEWTON", n_newton)
+    X, y, s = data(n_classes, weighted=True)
+    best = optimum(LogisticRegression(C=0.5, l1_ratio=PENALTIES[penalty]), X, y, s)
+    for max_iter in (1, 2, 5, 30):
+        model = LogisticRegression(C=0.5, l1_ratio=PENALTIES[penalty], solver="gd", max_iter=max_iter)
+        fit_quietly(model, X, y, s)
+        true = true_gap(model, best, X, y, s)
+        assert model.duality_gap_ >= true * (1.0 - 1e-6), f"max_iter={max_iter}: {model.duality_gap_} < {true}"
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_one_positive_in_a_thousand(penalty, solver):
+    X, _ = make_classes(1000, 3, seed=3)
+    y = np.zeros(1000, int)
+    y[[7]] = 1
+    problem = dict(C=1.0, l1_ratio=PENALTIES[penalty])
+    best = optimum(LogisticRegression(**problem), X, y)
+    for max_iter in (1, 3, 300):
+        model = fit_quietly(LogisticRegression(**problem, solver=solver, max_iter=max_iter), X, y)
+        true = true_gap(model, best, X, y)
+        assert np.isfinite(model.duality_gap_), "imbalance is no excuse"
+        assert model.duality_gap_ >= true * (1.0 - 1e-6) - ROUNDING, f"max_iter={max_iter}: not a bound"
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_separable_classes_and_a_weak_penalty(n_classes, penalty):
+    # Probabilities of 1e-5 and less: every logarithm and every difference of the bound is put to the test.
+    rng = np.random.RandomState(0)
+    y = np.arange(90) % n_classes
+    X = 4.0 * np.eye(n_classes)[y][:, :2] + 0.5 * rng.normal(size=(90, 2))
+    problem = dict(C=1e4, l1_ratio=PENALTIES[penalty])
+    best = optimum(LogisticRegression(**problem), X, y)
+    for solver in SOLVERS:
+        model = fit_quietly(LogisticRegression(**problem, solver=solver), X, y)
+        true = true_gap(model, best, X, y)
+        assert np.isfinite(model.duality_gap_), solver
+        assert model.duality_gap_ >= true * (1.0 - 1e-5) - ROUNDING, (
+            f"{solver}: not a bound, the true gap is {true:.3e}"
+        )
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_storage_makes_no_difference(penalty, n_classes):
+    X, y = make_sparse(n_classes=n_classes)
+    gaps = []
+    for storage in (X, X.toarray(), np.asfortranarray(X.toarray())):
+        model = LogisticRegression(l1_ratio=PENALTIES[penalty], solver="nesterov", max_iter=10)
+        gaps.append(fit_quietly(model, storage, y).duality_gap_)
+    assert_allclose(gaps[1:], gaps[0], rtol=1e-8)
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_more_features_than_rows(penalty):
+    X, y = make_classes(40, 80, seed=5)
+    model = LogisticRegression(l1_ratio=PENALTIES[penalty]).fit(X, y)
+    true = true_gap(model, optimum(model, X, y), X, y)
+    assert true * (1.0 - 1e-5) - ROUNDING <= model.duality_gap_ < 1e-6, (
+        "the row space and the working set know a bound too"
+    )
+
+
+def test_float32_gives_a_finite_bound_without_warnings():
+    X, y, _ = data(2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = LogisticRegression(tol=1e-4).fit(X.astype(np.float32), y)
+    assert 0.0 <= model.duality_gap_ < 1e-6
+
+
+def test_the_attribute_belongs_to_the_returned_point():
+    # The best point is returned after a divergence, not the last: the bound must be for that one.
+    X, y, _ = data(2)
+    model = fit_quietly(LogisticRegression(solver="gd", learning_rate=10.0, max_iter=50), X, y)
+    true = true_gap(model, optimum(model, X, y), X, y)
+    assert true > 1e-6, "meant to end far from the optimum"
+    assert model.duality_gap_ >= true, "a bound for another point"

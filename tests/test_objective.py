@@ -1,0 +1,334 @@
+"""J, its gradient, curvature and violation against the formulas written out in plain NumPy."""
+
+import numpy as np
+import pytest
+from conftest import cost, dense, gradient, violation
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+
+from sklearn_logreg import _objective
+from sklearn_logreg._losses import LogLoss, SoftmaxLoss
+from sklearn_logreg._objective import Objective
+from sklearn_logreg._penalties import ElasticNet
+from sklearn_logreg._sources import make_source
+
+
+class Problem:
+    """An objective, and the same problem as the formulas of conftest take it."""
+
+    def __init__(self, X, y, sample_weight=None, C=2.0, l1_ratio=0.3, fit_intercept=True, softmax=False):
+        self.X, self.y, self.s, self.C, self.l1_ratio, self.fit_intercept = (
+            X,
+            y,
+            sample_weight,
+            C,
+            l1_ratio,
+            fit_intercept,
+        )
+        self.classes = np.unique(y)
+        k = len(self.classes)
+        loss = SoftmaxLoss(k) if softmax or k > 2 else LogLoss()
+        codes = loss.encode(y if softmax or k > 2 else y == self.classes[1])
+        S = X.shape[0] if sample_weight is None else sample_weight.sum()
+        penalty = ElasticNet(l1_ratio / (C * S), (1.0 - l1_ratio) / (C * S))
+        self.objective = Objective(make_source(X), codes, sample_weight, loss, penalty, fit_intercept)
+        self.shape = self.objective.shape
+
+    def parts(self, coef):
+        W = coef[:, : self.X.shape[1]]
+        return W, coef[:, self.X.shape[1] :].sum(axis=1)
+
+    def cost(self, coef):
+        return cost(self.X, self.y, self.s, self.C, self.l1_ratio, *self.parts(coef), self.classes)
+
+    def gradient(self, coef):
+        g, g_b = gradient(self.X, self.y, self.s, self.C, self.l1_ratio, *self.parts(coef), self.classes)
+        return np.column_stack([g, g_b]) if self.fit_intercept else g
+
+    def violation(self, coef):
+        W, b = self.parts(coef)
+        return violation(self.X, self.y, self.s, self.C, self.l1_ratio, self.fit_intercept, W, b, self.classes)
+
+
+def make_problem(n_classes=2, storage="dense", weighted=True, n=80, p=5, **options):
+    """Features of units 1e-3 to 1e3, one constant, far from zero where dense."""
+    rng = np.random.RandomState(0)
+    X = (rng.normal(size=(n, p)) + 3.0) * np.logspace(-3, 3, p)
+    X[:, 1] = 2.5
+    if storage == "sparse":
+        X = sparse.csr_matrix(np.where(rng.rand(n, p) < 0.6, 0.0, X))
+    y = np.arange(n) % n_classes
+    s = rng.randint(0, 4, size=n).astype(float) if weighted else None
+    return Problem(X, y, s, **options)
+
+
+def point(problem, seed=0):
+    """Coefficients of the size of an optimum, some exactly zero."""
+    rng = np.random.RandomState(seed)
+    coef = rng.normal(size=problem.shape)
+    coef[:, : problem.X.shape[1]] /= np.sqrt(np.mean(dense(problem.X) ** 2, axis=0))
+    coef[:, 0] = 0.0
+    return coef
+
+
+every_problem = pytest.mark.parametrize(
+    "options",
+    [
+        {"n_classes": n_classes, "storage": storage, "weighted": weighted, "fit_intercept": fit_intercept, **penalty}
+        for n_classes in (2, 3)
+        for storage in ("dense", "sparse")
+        for weighted in (False, True)
+        for fit_intercept in (False, True)
+        for penalty in ({"C": np.inf}, {"C": 0.5, "l1_ratio": 0.0}, {"C": 0.5, "l1_ratio": 0.4})
+    ],
+    ids=lambda options: "-".join(f"{value}" for value in options.values()),
+)
+
+
+@every_problem
+def test_value_gradient_and_violation(options):
+    problem = make_problem(**options)
+    for coef in point(problem), np.zeros(problem.shape):
+        here = problem.objective.evaluate(coef)
+        assert_array_equal(here.coef, coef, "float64 coefficients are not rounded")
+        assert_allclose(here.value, problem.cost(coef), rtol=1e-13)
+        expected = problem.gradient(coef)
+        assert_allclose(here.gradient, expected, rtol=1e-11, atol=1e-14 * np.abs(expected).max())
+        assert_allclose(here.violation, problem.violation(coef), rtol=1e-10)
+
+
+@every_problem
+def test_gradient_is_the_derivative_of_the_value(options):
+    problem = make_problem(**options)
+    coef = point(problem)
+    smooth_gradient = problem.objective.evaluate(coef).gradient
+    l1 = problem.objective.penalty.l1
+    for index in np.ndindex(*problem.shape):
+        is_weight = index[1] < problem.X.shape[1]
+        if is_weight and coef[index] == 0.0:
+            continue  # the L1 part has no derivative there
+        h = 1e-3 * max(abs(coef[index]), 1e-3 / problem.objective.scale[index[1]] if is_weight else 1.0)
+
+        def value(t, index=index):
+            moved = coef.copy()
+            moved[index] += t
+            return problem.objective.evaluate(moved).value
+
+        stencil = (8.0 * (value(h) - value(-h)) - (value(2 * h) - value(-2 * h))) / (12.0 * h)
+        expected = smooth_gradient[index] + (l1 * np.sign(coef[index]) if is_weight else 0.0)
+        # The stencil loses digits of J when it divides by h.
+        assert_allclose(stencil, expected, rtol=1e-8, atol=1e-13 / h)
+
+
+@pytest.mark.parametrize("n_classes, softmax", [(2, False), (2, True), (3, True)])
+@pytest.mark.parametrize("storage", ["dense", "sparse"])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("fit_intercept", [False, True])
+def test_curvature_by_a_five_point_stencil(n_classes, softmax, storage, weighted, fit_intercept, monkeypatch):
+    # The Hessian of the mean loss in standardised coordinates is the derivative of its gradient there.
+    monkeypatch.setattr(_objective, "BETWEEN_ENTRIES", 400)  # so that a block takes several parts
+    problem = make_problem(
+        n_classes, storage, weighted, fit_intercept=fit_intercept, softmax=softmax, C=np.inf, l1_ratio=0.0
+    )
+    objective, coef = problem.objective, point(problem)
+    full = dense(problem.X)
+    share = (np.ones(len(full)) if problem.s is None else problem.s) / objective.total_weight
+    mean = share @ full * fit_intercept
+    scale = np.sqrt(share @ (full - mean) ** 2)
+    scale[scale < 1e-10] = 1.0
+    Z = np.hstack([(full - mean) / scale, np.ones((len(full), int(fit_intercept)))])
+
+    def standardised_gradient(u):
+        W, b = u[:, : full.shape[1]] / scale, u[:, full.shape[1] :].sum(axis=1)
+        g, g_b = gradient(
+            full, problem.y, problem.s, np.inf, 0.0, W, b - W @ mean if fit_intercept else 0.0 * b, problem.classes
+        )
+        g = (g - g_b[:, None] * mean) / scale
+        return np.column_stack([g, g_b]).ravel() if fit_intercept else g.ravel()
+
+    u, h = objective.standardise(coef), 1e-3
+    H = np.empty((coef.size, coef.size))
+    for j in range(coef.size):
+        e = np.zeros(coef.size)
+        e[j] = h
+        e = e.reshape(coef.shape)
+        near = standardised_gradient(u + e) - standardised_gradient(u - e)
+        far = standardised_gradient(u + 2 * e) - standardised_gradient(u - 2 * e)
+        H[j] = (8.0 * near - far) / (12.0 * h)
+    found = objective.curvature(coef)
+    assert Z.shape[1] * problem.shape[0] == len(H)
+    assert_allclose(found, H, atol=1e-10)
+    blocks = objective.curvature(coef, by_class=True)
+    q = coef.shape[1]
+    for k, block in enumerate(blocks):
+        assert_allclose(block, H[k * q : (k + 1) * q, k * q : (k + 1) * q], atol=1e-10)
+
+
+def largest_curvature(problem, coef, h=1e-5):
+    """Largest eigenvalue of the Hessian of the smooth part of J in the coordinates of the features."""
+    rows = []
+    for j in range(coef.size):
+        e = np.zeros(coef.size)
+        e[j] = h
+        e = e.reshape(coef.shape)
+        rows.append((problem.gradient(coef + e) - problem.gradient(coef - e)).ravel() / (2.0 * h))
+    H = np.array(rows)
+    return np.linalg.eigvalsh((H + H.T) / 2.0)[-1]
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("fit_intercept", [False, True])
+@pytest.mark.parametrize("max_gram", [1000, 1])
+def test_lipschitz_bound_holds_and_is_reached(n_classes, weighted, fit_intercept, max_gram, monkeypatch):
+    # max_gram = 1 forces the bound for large data, which need not be sharp.
+    monkeypatch.setattr(_objective, "MAX_GRAM", max_gram)
+    rng = np.random.RandomState(1)
+    X, y = rng.normal(size=(40, 4)) + 1.0, np.arange(40) % n_classes
+    s = rng.randint(0, 4, size=40).astype(float) if weighted else None
+    # An intercept has no penalty, so that the bound is sharp only if there is next to none.
+    problem = Problem(X, y, s, fit_intercept=fit_intercept, C=1e6 if fit_intercept else 0.1, l1_ratio=0.3)
+    bound = problem.objective.lipschitz()
+    for seed in range(5):
+        coef = rng.normal(size=problem.shape) * 0.3**seed
+        assert largest_curvature(problem, coef) <= bound * (1.0 + 1e-8)
+    if max_gram > 1:
+        # Reached where every row has two classes of probability 1/2: at zero; for softmax with the third ruled out,
+        # which takes an intercept.
+        coef = np.zeros(problem.shape)
+        if n_classes == 2 or fit_intercept:
+            if n_classes > 2:
+                coef[2, -1] = -50.0
+            assert_allclose(largest_curvature(problem, coef), bound, rtol=1e-6)
+
+
+@pytest.mark.parametrize("storage", ["dense", "sparse"])
+def test_an_evaluation_reads_every_row_once(storage, monkeypatch):
+    problem = make_problem(3, storage)
+    source, read = problem.objective.source, []
+    original = source.block
+    monkeypatch.setattr(source, "block", lambda rows, work: read.append(np.arange(80)[rows]) or original(rows, work))
+    problem.objective.evaluate(point(problem))
+    assert_array_equal(np.concatenate(read), np.arange(80))
+
+
+def test_standardised_coordinates_are_the_same_function():
+    # J in standardised coordinates, with u = sd w and c = b + mean.w, on standardised features.
+    problem = make_problem(3, C=np.inf)
+    objective, coef = problem.objective, point(problem)
+    u = objective.standardise(coef)
+    Z = (problem.X - objective.mean) / objective.scale
+    there = cost(Z, problem.y, problem.s, np.inf, 0.0, u[:, :-1], u[:, -1], problem.classes)
+    assert_allclose(there, problem.cost(coef), rtol=1e-13)
+    # and its gradient by the chain rule
+    g, g_b = gradient(Z, problem.y, problem.s, np.inf, 0.0, u[:, :-1], u[:, -1], problem.classes)
+    found = objective.standardise_gradient(objective.evaluate(coef).gradient)
+    assert_allclose(found, np.column_stack([g, g_b]), rtol=1e-9, atol=1e-13)
+
+
+@pytest.mark.parametrize("fit_intercept", [False, True])
+def test_standardise_and_back(fit_intercept):
+    rng = np.random.RandomState(0)
+    X = (rng.normal(size=(50, 4)) + 1.0) * np.array([1e-8, 1.0, 1e8, 0.0])
+    objective = Problem(X, np.arange(50) % 3, fit_intercept=fit_intercept).objective
+    units = np.array([1e-8, 1.0, 1e8, 1.0, 1.0])[: objective.shape[1]]
+    coef = rng.normal(size=objective.shape) / units
+    before = coef.copy()
+    assert_allclose(objective.unstandardise(objective.standardise(coef)), coef, rtol=1e-13, atol=1e-14)
+    assert_array_equal(coef, before, "the argument is not changed")
+    # Steps and gradients are dual: their product, a change of J, has no units.
+    step, slope = rng.normal(size=objective.shape) / units, rng.normal(size=objective.shape) * units
+    product = np.vdot(objective.standardise(step), objective.standardise_gradient(slope))
+    assert_allclose(product, np.vdot(step, slope), rtol=1e-10)
+
+
+def test_moments_are_weighted():
+    problem = make_problem(2)
+    repeated = np.repeat(problem.X, problem.s.astype(int), axis=0)
+    assert_allclose(problem.objective.mean, repeated.mean(axis=0), rtol=1e-14)
+    expected = repeated.std(axis=0)
+    expected[1] = 1.0  # a constant column has scale 1
+    assert_allclose(problem.objective.scale, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("storage", ["dense", "sparse"])
+def test_sample_draws_in_proportion_to_weight(storage):
+    # A row of weight 2 is drawn like the same row twice, one of weight 0 never.
+    weighted = make_problem(3, storage)
+    times = weighted.s.astype(int)
+    rows = np.repeat(np.arange(80), times)
+    repeated = Problem(weighted.X[rows], weighted.y[rows])
+    a = weighted.objective.sample(40, np.random.RandomState(5))
+    b = repeated.objective.sample(40, np.random.RandomState(5))
+    assert_array_equal(dense(a.source.X), dense(b.source.X))
+    assert_array_equal(a.codes, b.codes)
+    zero_weight = {tuple(row) for row in dense(weighted.X)[times == 0] if row.any()}
+    assert zero_weight, "there are rows that must not be drawn"
+    assert not zero_weight & {tuple(row) for row in dense(a.source.X)}
+    assert_allclose(a.penalty.l1, b.penalty.l1 * 80 / len(rows), rtol=1e-12)
+
+
+def test_sample_has_the_same_penalty_on_the_sum():
+    # The same C: as many rows fewer, as much more penalty a row.
+    problem = make_problem(2, weighted=False, C=0.01, l1_ratio=1.0)
+    sample = problem.objective.sample(20, np.random.RandomState(0))
+    assert_allclose(sample.penalty.l1, 4.0 * problem.objective.penalty.l1, rtol=1e-15)
+
+
+def test_restrict_is_the_objective_with_the_other_weights_zero():
+    problem = make_problem(3, C=0.5, l1_ratio=0.4)
+    columns = np.array([0, 2, 4])
+    restricted = problem.objective.restrict(columns)
+    coef = point(problem)
+    coef[:, [1, 3]] = 0.0
+    here = problem.objective.evaluate(coef)
+    there = restricted.evaluate(coef[:, [0, 2, 4, 5]])
+    assert_allclose(there.value, here.value, rtol=1e-14)
+    assert_allclose(there.gradient, here.gradient[:, [0, 2, 4, 5]], rtol=1e-12, atol=1e-16)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_margins_of_800_give_finite_numbers(n_classes):
+    X = np.array([[800.0], [-800.0], [400.0], [-400.0]])
+    problem = Problem(X, np.array([0, 1, 0, n_classes - 1]), C=np.inf, l1_ratio=0.0)
+    for sign in (-1.0, 1.0):
+        coef = np.zeros(problem.shape)
+        coef[-1, 0] = sign
+        here = problem.objective.evaluate(coef)
+        assert np.isfinite(here.value) and np.isfinite(here.gradient).all() and np.isfinite(here.violation)
+        assert_allclose(here.value, problem.cost(coef), rtol=1e-14)
+        assert_allclose(here.gradient, problem.gradient(coef), rtol=1e-12, atol=1e-300)
+
+
+def test_float32_data_are_summed_in_float64():
+    # The coefficients are rounded to float32, as they will be stored; sums over 100 000 rows lose no digits.
+    rng = np.random.RandomState(0)
+    X, y = rng.normal(size=(100_000, 2)).astype(np.float32), rng.randint(2, size=100_000)
+    problem = Problem(X, y, C=np.inf, l1_ratio=0.0)
+    coef = rng.normal(size=problem.shape)
+    here = problem.objective.evaluate(coef)
+    assert_array_equal(here.coef, coef.astype(np.float32))
+    # Each raw prediction has an error of 1e-7, of either sign; a float32 sum would have one of 1e-5 or more.
+    assert_allclose(here.value, problem.cost(here.coef), rtol=1e-8)
+
+
+@pytest.mark.parametrize("n", [10, 1000, 30_000])
+@pytest.mark.parametrize("constant", [0.1, 1.0 / 3.0, 1e8 / 7.0])
+@pytest.mark.parametrize("make", [np.array, np.asfortranarray, sparse.csr_matrix])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_constant_column_has_scale_one(n, constant, make, dtype, weighted):
+    # Whatever rounding its mean and variance suffer on the way: a scale of 1e-17 would send its weight to infinity.
+    rng = np.random.RandomState(0)
+    X = np.column_stack([rng.normal(size=n), np.full(n, constant)]).astype(dtype)
+    s = rng.rand(n) if weighted else None
+    objective = Problem(make(X), np.arange(n) % 2, s).objective
+    assert objective.scale[1] == 1.0
+    assert 0.3 < objective.scale[0] < 3.0
+
+
+@pytest.mark.parametrize("make", [np.array, sparse.csr_matrix])
+def test_a_small_spread_about_a_large_mean_is_not_taken_for_constant(make):
+    X = np.column_stack([1e6 + 1e-3 * np.arange(100), np.arange(100.0)])
+    objective = Problem(make(X), np.arange(100) % 2).objective
+    assert_allclose(objective.scale, X.std(axis=0), rtol=1e-4)

@@ -1,0 +1,283 @@
+"""The preconditioned solver: every path through it, and bounds on its passes on fixed problems.
+
+Small limits, set by monkeypatch, send small problems down the paths of large ones; what is checked is always the
+recomputed violation.
+"""
+
+import numpy as np
+import pytest
+from conftest import assert_optimal, load, make_classes, make_sparse
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+
+from sklearn_logreg import LogisticRegression, _preconditioner
+from sklearn_logreg._losses import LogLoss
+from sklearn_logreg._objective import Objective
+from sklearn_logreg._penalties import ElasticNet
+from sklearn_logreg._preconditioner import CurvaturePairs
+from sklearn_logreg._sources import make_source
+
+
+@pytest.fixture
+def built(monkeypatch):
+    """Names of the preconditioners that a fit builds."""
+    names = []
+    for name in (
+        "HessianPreconditioner",
+        "RowSpacePreconditioner",
+        "DiagonalPreconditioner",
+        "WorkingSet",
+        "OrthantPreconditioner",
+    ):
+        cls = getattr(_preconditioner, name)
+
+        def init(self, *args, cls=cls, original=cls.__init__, **options):
+            if type(self) is cls:
+                names.append(cls.__name__)
+            original(self, *args, **options)
+
+        monkeypatch.setattr(cls, "__init__", init)
+    return names
+
+
+def fit(X, y, max_passes, sample_weight=None, **options):
+    """Fit, check the optimality condition and the number of passes."""
+    options.setdefault("random_state", 0)
+    model = LogisticRegression(**options).fit(X, y, sample_weight)
+    assert model.converged_
+    assert_optimal(model, X, y, sample_weight)
+    assert model.n_iter_[0] <= max_passes, f"{model.n_iter_[0]} passes"
+    return model
+
+
+# The limits for breast cancer and digits are those of the specification; 20 passes are the promise for raw data with
+# fewer features than rows; elsewhere two or three times as many.
+
+
+def test_raw_breast_cancer(breast_cancer):
+    fit(*breast_cancer, 40)
+
+
+def test_raw_digits(digits, built):
+    fit(*digits, 60)
+    assert "HessianPreconditioner" in built
+
+
+@pytest.mark.parametrize("C", [0.01, 1.0, 100.0])
+@pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("name", ["spector", "vaso", "lowbwt_stata", "endometrial", "enet_binomial", "glmnet_binomial"])
+def test_small_raw_data(name, C, l1_ratio):
+    fit(*load(name), 40, C=C, l1_ratio=l1_ratio)
+
+
+@pytest.mark.parametrize("C", [0.01, 1.0, 100.0])
+@pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("name", ["vowel", "dermatology"])
+def test_many_classes_of_raw_data(name, C, l1_ratio):
+    fit(*load(name), 60, C=C, l1_ratio=l1_ratio)
+
+
+@pytest.mark.parametrize("make", [np.ascontiguousarray, sparse.csr_matrix])
+@pytest.mark.parametrize("n_classes, l1_ratio", [(2, 0.0), (2, 0.5), (2, 1.0), (3, 0.0), (3, 1.0)])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_sample_of_rows(make, n_classes, l1_ratio, weighted, built):
+    # Enough rows that a sample is solved first and its Hessian used.
+    X, y = make_classes(20_000, 6, n_classes, seed=4)
+    X = X * np.logspace(-3, 3, 6)
+    weight = np.random.RandomState(0).randint(0, 4, size=len(y)).astype(float) if weighted else None
+    fit(make(X), y, 20, weight, C=1.0, l1_ratio=l1_ratio)
+    assert built.count("HessianPreconditioner") >= 2, "one for the sample, one for all rows"
+
+
+@pytest.mark.parametrize("fit_intercept", [False, True])
+def test_features_too_rare_for_the_sample(fit_intercept):
+    # A feature seen in 5 of 20 000 rows seems to have no curvature in a sample of 2 500.
+    rng = np.random.RandomState(0)
+    X, y = make_classes(20_000, 4, seed=4)
+    rare = np.zeros((20_000, 3))
+    for j in range(3):
+        rare[rng.choice(20_000, 5, replace=False), j] = 1.0
+    fit(np.hstack([X, rare]), y, 40, C=100.0, fit_intercept=fit_intercept)
+
+
+@pytest.mark.parametrize("random_state", range(3))
+def test_sorted_classes_do_not_spoil_the_sample(random_state):
+    X, y = make_classes(20_000, 5, 3, seed=4)
+    order = np.argsort(y, kind="stable")
+    fit(X[order], y[order], 20, random_state=random_state)
+
+
+@pytest.mark.parametrize("make", [np.ascontiguousarray, np.asfortranarray, sparse.csr_matrix])
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("fit_intercept", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_row_space(make, n_classes, fit_intercept, weighted, built):
+    X, y = make_classes(40, 200, n_classes, seed=5)
+    X = X * np.logspace(-1, 1, 200) + 2.0
+    weight = np.random.RandomState(0).randint(0, 4, size=40).astype(float) if weighted else None
+    if weighted:
+        weight[:n_classes] = 1.0
+    fit(make(X), y, 10, weight, fit_intercept=fit_intercept)
+    assert built[0] == "RowSpacePreconditioner"
+
+
+def test_row_space_of_dependent_rows(built):
+    # Repeated rows: the matrix of inner products has no Cholesky factor without a little help.
+    X, y = make_classes(30, 100, seed=6)
+    fit(np.vstack([X, X, X[:5]]), np.concatenate([y, y, 1 - y[:5]]), 20, C=10.0)
+    assert built[0] == "RowSpacePreconditioner"
+
+
+@pytest.mark.parametrize("make", [np.ascontiguousarray, sparse.csr_matrix])
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
+@pytest.mark.parametrize("fit_intercept", [False, True])
+def test_working_set(make, n_classes, l1_ratio, fit_intercept, built, monkeypatch):
+    monkeypatch.setattr(_preconditioner, "MAX_HESSIAN", 450)
+    X, y = make_sparse(120, 500, 0.1, n_classes, seed=7)
+    model = fit(
+        X if make is sparse.csr_matrix else X.toarray(), y, 60, C=5.0, l1_ratio=l1_ratio, fit_intercept=fit_intercept
+    )
+    assert "WorkingSet" in built
+    assert "HessianPreconditioner" in built, "the set is small enough for a Hessian"
+    assert 0 < np.count_nonzero(model.coef_) < model.coef_.size
+
+
+@pytest.mark.parametrize("make", [np.ascontiguousarray, sparse.csr_matrix])
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
+@pytest.mark.parametrize("fit_intercept", [False, True])
+def test_orthant(make, n_classes, l1_ratio, fit_intercept, built, monkeypatch):
+    monkeypatch.setattr(_preconditioner, "MAX_HESSIAN", 20)
+    X, y = make_sparse(300, 60, 0.2, n_classes, seed=8)
+    model = fit(
+        X if make is sparse.csr_matrix else X.toarray(), y, 60, C=1.0, l1_ratio=l1_ratio, fit_intercept=fit_intercept
+    )
+    assert "OrthantPreconditioner" in built
+    assert 0 < np.count_nonzero(model.coef_) < model.coef_.size
+
+
+@pytest.mark.parametrize("make", [np.ascontiguousarray, sparse.csr_matrix])
+@pytest.mark.parametrize("n_rows", [500, 12_000])
+@pytest.mark.parametrize("fit_intercept", [False, True])
+def test_a_block_a_class(make, n_rows, fit_intercept, monkeypatch):
+    # q = 9 unknowns a class, six classes: 54 unknowns are too many, 9 are not.
+    monkeypatch.setattr(_preconditioner, "MAX_HESSIAN", 30)
+    by_class = []
+    original = Objective.curvature
+
+    def curvature(self, coef, by_class_=False, **options):
+        by_class.append(options.get("by_class", by_class_))
+        return original(self, coef, options.get("by_class", by_class_))
+
+    monkeypatch.setattr(Objective, "curvature", curvature)
+    X, y = make_classes(n_rows, 8, 6, seed=9)
+    X = X * np.logspace(-2, 2, 8)
+    fit(make(X), y, 120, fit_intercept=fit_intercept)
+    assert by_class and all(by_class)
+
+
+@pytest.mark.parametrize("make", [np.ascontiguousarray, sparse.csr_matrix])
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("fit_intercept", [False, True])
+def test_diagonal(make, n_classes, fit_intercept, built, monkeypatch):
+    monkeypatch.setattr(_preconditioner, "MAX_HESSIAN", 5)
+    X, y = make_sparse(300, 20, 0.3, n_classes, seed=10)
+    X = X @ sparse.diags(np.logspace(-3, 3, 20))
+    fit(make(X.toarray()) if make is np.ascontiguousarray else X.tocsr(), y, 300, fit_intercept=fit_intercept)
+    assert built == ["DiagonalPreconditioner"]
+
+
+@pytest.mark.parametrize("C", [0.1, 10.0, 1000.0])
+def test_all_paths_give_the_same_coefficients(C, monkeypatch):
+    X, y = make_classes(60, 80, 3, seed=11)
+    reference = fit(X, y, 30, C=C, tol=1e-9)
+    for name, value in (("MAX_ROW_SPACE", 1), ("MAX_HESSIAN", 100)):
+        monkeypatch.setattr(_preconditioner, name, value)
+        other = fit(X, y, 1000, C=C, tol=1e-9)
+        assert_allclose(other.coef_, reference.coef_, rtol=1e-5, atol=1e-6 * np.abs(reference.coef_).max())
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("l1_ratio", [0.1, 0.5, 1.0])
+@pytest.mark.parametrize("shape", [(60, 5), (40, 90)])
+def test_all_zero_weights_are_found_in_one_pass(n_classes, l1_ratio, shape):
+    # At C = 1e-6 zero is optimal: exact zeros, the intercept of the class frequencies, one pass.
+    X, y = make_classes(*shape, n_classes, seed=12)
+    weight = np.random.RandomState(0).randint(1, 4, size=len(y)).astype(float)
+    model = fit(X, y, 1, weight, C=1e-6, l1_ratio=l1_ratio)
+    assert_array_equal(model.coef_, 0.0)
+    share = np.bincount(y, weight) / weight.sum()
+    assert_allclose(model.predict_proba(X[:1])[0], share, rtol=1e-10)
+
+
+def test_zero_is_optimal_from_the_very_C_that_makes_it_so():
+    # |g_j| <= l1 = 1/(C n) at the constant prediction: C_min = 1 / max |sum_i x_ij (y_hat - y_i)|.
+    X, y = make_classes(80, 6, seed=13)
+    C_min = 1.0 / np.abs((X - 0.0).T @ (y.mean() - y)).max()
+    below, above = (LogisticRegression(C=C_min * k, l1_ratio=1.0, tol=1e-9).fit(X, y) for k in (0.99, 1.01))
+    assert_array_equal(below.coef_, 0.0)
+    assert np.count_nonzero(above.coef_) == 1
+
+
+@pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_random_state_decides_the_sample_alone(n_classes, l1_ratio):
+    X, y = make_classes(9000, 5, n_classes, seed=14)
+    # Three classes, as L1 does not decide between the medians of an even number of weights.
+    models = [fit(X, y, 40, C=0.01, l1_ratio=l1_ratio, random_state=seed, tol=1e-9) for seed in (0, 0, 1)]
+    assert_array_equal(models[0].coef_, models[1].coef_)
+    assert_allclose(models[0].coef_, models[2].coef_, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_curvature_pairs_solve_a_quadratic(seed):
+    # With pairs along a basis of conjugate directions, limited-memory BFGS knows the inverse exactly.
+    rng = np.random.RandomState(seed)
+    A = rng.normal(size=(6, 6))
+    H = A @ A.T + np.eye(6)
+    _, directions = np.linalg.eigh(H)
+    pairs = CurvaturePairs()
+    for step in directions.T:
+        pairs.add(step, H @ step)
+    g = rng.normal(size=6)
+    assert_allclose(pairs.solve(g, lambda q: q), np.linalg.solve(H, g), rtol=1e-9)
+    pairs.clear()
+    assert_array_equal(pairs.solve(g, lambda q: q), g)
+
+
+def test_a_pair_without_curvature_is_left_out():
+    pairs = CurvaturePairs()
+    pairs.add(np.array([1.0, 0.0]), np.array([0.0, 1.0]))
+    pairs.add(np.array([1.0, 0.0]), np.array([-1.0, 0.0]))
+    assert_array_equal(pairs.solve(np.array([3.0, 4.0]), lambda q: 2 * q), [6.0, 8.0])
+
+
+@pytest.mark.parametrize("name", ["HessianPreconditioner", "DiagonalPreconditioner"])
+def test_slope_is_that_of_the_step(name):
+    # The change of J promised to first order is the product of gradient and step, in whatever coordinates.
+    X, y = make_classes(100, 4)
+    X = X * [1e-3, 1.0, 1e3, 1.0] + 1.0
+    loss = LogLoss()
+    objective = Objective(make_source(X), loss.encode(y == 1), None, loss, ElasticNet(0.0, 0.01), True)
+    here = objective.evaluate(np.zeros(objective.shape))
+    preconditioner = getattr(_preconditioner, name)(objective)
+    step, slope = preconditioner.step(here, 1e-6)
+    assert slope < 0.0, "downhill"
+    assert_allclose(slope, np.vdot(here.gradient, step), rtol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_lasso_model_is_solved_to_its_accuracy(seed):
+    # argmin_v g.u + u'Hu/2 + l1 |v|_1 with u = scale (v - w): its violation, entry by entry.
+    rng = np.random.RandomState(seed)
+    A = rng.normal(size=(30, 12)) * np.logspace(-1, 1, 12)
+    H, g, scale = A.T @ A / 30, rng.normal(size=12), np.logspace(1, -1, 12)
+    w = np.where(rng.rand(12) < 0.5, 0.0, rng.normal(size=12))
+    before = w.copy()
+    v = _preconditioner._lasso(H, g, scale, 1.0, w, 1e-8)
+    assert_array_equal(w, before, "the starting point is not written to")
+    slope = scale * (g + H @ (scale * (v - w)))
+    distance = np.where(v == 0.0, np.maximum(np.abs(slope) - 1.0, 0.0), np.abs(slope + np.sign(v)))
+    assert np.all(distance / scale <= 2e-8)
+    assert 0 < np.count_nonzero(v) < 12, "some weights are zero, some are not"

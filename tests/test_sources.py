@@ -1,0 +1,255 @@
+"""Every storage of a tiny matrix times every product, compared with its dense float64 array."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.utils import check_array
+
+from sklearn_logreg import _sources
+from sklearn_logreg._losses import LogLoss, SoftmaxLoss
+from sklearn_logreg._objective import Objective
+from sklearn_logreg._penalties import ElasticNet
+from sklearn_logreg._sources import Workspace, make_source
+
+N, P = 37, 6
+
+
+def base():
+    """Quarters: exact in every floating type, so that storages must agree to rounding of the sums alone."""
+    rng = np.random.RandomState(0)
+    return np.where(rng.rand(N, P) < 0.5, 0.0, rng.randint(-8, 9, size=(N, P)) / 4.0)
+
+
+def memmap(X, path):
+    np.save(path, X)
+    return np.load(path, mmap_mode="r")
+
+
+def strided(X):
+    wide = np.full((2 * N, 3 * P), 99.0)
+    wide[::2, 1::3] = X
+    return wide[::2, 1::3]
+
+
+def long_indices(X):
+    X = sparse.csr_matrix(X)
+    X.indices, X.indptr = X.indices.astype(np.int64), X.indptr.astype(np.int64)
+    return X
+
+
+STORAGES = {
+    "C": np.ascontiguousarray,
+    "F": np.asfortranarray,
+    "strided": strided,
+    "reversed": lambda X: np.ascontiguousarray(X[::-1, ::-1])[::-1, ::-1],
+    "float32": lambda X: X.astype(np.float32),
+    "float32 F": lambda X: np.asfortranarray(X.astype(np.float32)),
+    "float16": lambda X: X.astype(np.float16),
+    "float16 F": lambda X: np.asfortranarray(X.astype(np.float16)),
+    "bool": lambda X: X > 0,
+    "bool F": lambda X: np.asfortranarray(X > 0),
+    "int8": lambda X: (4 * X).astype(np.int8),
+    "int64": lambda X: (4 * X).astype(np.int64),
+    "csr": sparse.csr_matrix,
+    "csc": sparse.csc_matrix,
+    "coo": sparse.coo_matrix,
+    "lil": sparse.lil_matrix,
+    "csr_array": sparse.csr_array,
+    "csc_array": sparse.csc_array,
+    "coo_array": sparse.coo_array,
+    "csr float32": lambda X: sparse.csr_matrix(X.astype(np.float32)),
+    "csr int8": lambda X: sparse.csr_matrix((4 * X).astype(np.int8)),
+    "csr bool": lambda X: sparse.csr_matrix(X > 0),
+    "csr 64-bit": long_indices,
+}
+
+
+def stored(name, tmp_path=None):
+    """The storage as the estimator hands it on, and the dense array that it must equal."""
+    X = memmap(base(), tmp_path / "X.npy") if name == "memmap" else STORAGES[name](base())
+    full = np.asarray(X.toarray() if sparse.issparse(X) else X, dtype=np.float64)
+    return check_array(X, accept_sparse="csr"), full
+
+
+def freeze(X):
+    """Make any attempt to write into X an error."""
+    for part in (X.data, X.indices, X.indptr) if sparse.issparse(X) else (X,):
+        part.flags.writeable = False
+    return X
+
+
+@pytest.fixture(params=["one block", "three blocks", "a block a row"])
+def block_rows(request, monkeypatch):
+    """The number of rows in a block."""
+    rows = {"one block": N, "three blocks": -(-N // 3), "a block a row": 1}[request.param]
+
+    def use(X):
+        # Blocks of sparse rows may be four times as long.
+        monkeypatch.setattr(_sources, "MAX_BLOCK_ROWS", rows / 4 if sparse.issparse(X) else rows)
+        return rows
+
+    return use
+
+
+def assert_close(actual, expected, source):
+    """Sums of 37 rows: a few units in the last place of the working precision."""
+    rtol = 1e-6 if source.dtype == np.float32 else 1e-13
+    assert_allclose(actual, expected, rtol=rtol, atol=rtol * max(np.abs(expected).max(), 1.0))
+
+
+@pytest.mark.parametrize("storage", [*STORAGES, "memmap"])
+def test_products_agree_with_the_dense_array(storage, block_rows, tmp_path):
+    X, full = stored(storage, tmp_path)
+    rows = block_rows(X)
+    source = make_source(freeze(X))
+    blocks = [block for group in source.groups for block in group]
+    assert len(blocks) == -(-N // rows), "the test means to see this many blocks"
+    assert_array_equal(np.concatenate([np.arange(N)[block] for block in blocks]), np.arange(N), "each row once")
+
+    rng = np.random.RandomState(1)
+    W = rng.randint(-3, 4, size=(2, P)).astype(float)
+    R = rng.normal(size=(2, N))
+    assert_close(source.project(W), W @ full.T, source)
+    assert_close(source.combine(R), R @ full, source)
+
+    weight, mean = rng.rand(N), rng.rand(P)
+    for intercept in (0, 1):
+        (gram,) = source.sum_over_blocks(
+            lambda X_b, rows, work, intercept=intercept: (source.gram(X_b, weight[rows], mean, intercept, work),)
+        )
+        Z = np.hstack([full - mean, np.ones((N, intercept))])
+        assert_close(gram, Z.T @ (weight[:, None] * Z), source)
+
+    assert_close(source.row_gram(mean), (full - mean) @ (full - mean).T, source)
+    assert_close(source.reach(mean), np.abs(full - mean).max(axis=0), source)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("storage", [*STORAGES, "memmap"])
+def test_moments_agree_with_the_dense_array(storage, weighted, block_rows, tmp_path):
+    X, full = stored(storage, tmp_path)
+    block_rows(X)
+    source = make_source(freeze(X))
+    weight = np.random.RandomState(2).randint(0, 4, size=N).astype(float) if weighted else None
+    mean, sd = source.moments(weight)
+    expected = np.average(full, axis=0, weights=weight)
+    assert_close(mean, expected, source)
+    assert_close(sd, np.sqrt(np.average((full - expected) ** 2, axis=0, weights=weight)), source)
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_take_and_restrict(storage):
+    X, full = stored(storage)
+    source = make_source(freeze(X))
+    rows, columns = np.array([3, 3, 30, 0]), np.array([1, 4])
+    assert_close(source.take(rows).project(np.eye(P)), full[rows].T, source)
+    assert_close(source.restrict(columns).project(np.eye(2)), full[:, columns].T, source)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("storage", [*STORAGES, "memmap"])
+def test_cost_and_gradient_do_not_depend_on_the_storage(storage, n_classes, block_rows, tmp_path):
+    X, full = stored(storage, tmp_path)
+    there = evaluation(make_source(full), n_classes)
+    block_rows(X)
+    source = make_source(freeze(X))
+    here = evaluation(source, n_classes)
+    assert_close(here.value, there.value, source)
+    assert_close(here.gradient, there.gradient, source)
+    assert_close(here.violation, there.violation, source)
+
+
+def evaluation(source, n_classes, n_features=P):
+    """The objective with weights and both penalties, at a point of no importance, exact in float32."""
+    rng = np.random.RandomState(3)
+    loss = LogLoss() if n_classes == 2 else SoftmaxLoss(n_classes)
+    codes = np.arange(source.n_rows) % n_classes
+    codes = loss.encode(codes == 1) if n_classes == 2 else loss.encode(codes)
+    objective = Objective(source, codes, rng.rand(source.n_rows), loss, ElasticNet(0.01, 0.1), True)
+    return objective.evaluate(rng.randint(-2, 3, size=(loss.n_outputs, n_features + 1)) / 4.0)
+
+
+@pytest.mark.parametrize("make", [np.ascontiguousarray, np.asfortranarray, sparse.csr_matrix])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_two_threads_change_no_digit(make, n_classes, monkeypatch):
+    monkeypatch.setattr(_sources, "MIN_NANOSECONDS", 0)
+    monkeypatch.setattr(_sources, "MAX_BLOCK_ROWS", 8)
+    rng = np.random.RandomState(0)
+    X = make(rng.normal(size=(2000, P)))
+    one, two = make_source(X, 1), make_source(X, 2)
+    a, b = evaluation(one, n_classes), evaluation(two, n_classes)
+    assert [len(one._workspaces), len(two._workspaces)] == [1, 2], "one thread is to be compared with two"
+    assert len(two.groups) > 2, "there must be something to share"
+    assert a.value == b.value
+    assert a.violation == b.violation
+    assert_array_equal(a.gradient, b.gradient)
+
+
+@pytest.mark.parametrize("make", [np.ascontiguousarray, np.asfortranarray, sparse.csr_matrix])
+def test_an_error_in_a_thread_is_raised_and_the_source_stays_usable(make, monkeypatch):
+    monkeypatch.setattr(_sources, "MIN_NANOSECONDS", 0)
+    monkeypatch.setattr(_sources, "MAX_BLOCK_ROWS", 8)
+    source = make_source(make(np.ones((2000, P))), 2)
+
+    def fail(X_b, rows, work):
+        raise FloatingPointError("block")
+
+    for _ in range(3):
+        with pytest.raises(FloatingPointError, match="block"):
+            source.sum_over_blocks(fail)
+    assert_array_equal(source.combine(np.ones((1, 2000))), np.full((1, P), 2000.0))
+
+
+@pytest.mark.parametrize("sparse_format", ["matrix", "array"])
+def test_csr_blocks_are_views(sparse_format):
+    # The entries of X must not be copied, neither as a whole nor block by block; 64-bit indices included.
+    for indices in (np.int32, np.int64):
+        X = (sparse.csr_matrix if sparse_format == "matrix" else sparse.csr_array)(base())
+        X.indices, X.indptr = X.indices.astype(indices), X.indptr.astype(indices)
+        source = make_source(X)
+        X_b = source.block(source.groups[0][0], Workspace())
+        assert np.shares_memory(X_b.data, X.data)
+        assert np.shares_memory(X_b.indices, X.indices)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_c_ordered_blocks_are_views(dtype):
+    X = base().astype(dtype)
+    source = make_source(X)
+    assert np.shares_memory(source.block(source.groups[0][0], Workspace()), X)
+
+
+@pytest.mark.parametrize(
+    "make", [np.ascontiguousarray, sparse.csr_matrix, lambda X: X.astype(np.float32)], ids=["dense", "csr", "float32"]
+)
+@pytest.mark.parametrize("shape", [(50, 4), (4, 50), (50, 40)])
+@pytest.mark.parametrize("intercept", [0, 1])
+def test_largest_eigenvalue_is_never_below_the_exact_one(make, shape, intercept):
+    # With max_gram = 20: the features' matrix, the rows' matrix, and the bound.
+    rng = np.random.RandomState(0)
+    X = make(np.round(4 * rng.normal(size=shape)) / 4)
+    full = np.asarray(X.toarray() if sparse.issparse(X) else X, float)
+    s = rng.rand(shape[0])
+    Z = np.hstack([full, np.ones((len(full), intercept))])
+    exact = np.linalg.eigvalsh(Z.T @ (s[:, None] * Z))[-1]
+    found = make_source(X).largest_eigenvalue(s, intercept, 20)
+    assert exact <= found <= (1.0 + 1e-5 if min(shape) <= 20 else 20.0) * exact
+
+
+def test_bound_on_the_eigenvalue_is_sharp_for_positive_features():
+    # Perron: for a positive matrix the bound of Collatz tends to the largest eigenvalue itself.
+    rng = np.random.RandomState(0)
+    X = sparse.random(300, 60, 0.2, format="csr", random_state=rng)
+    exact = np.linalg.eigvalsh(X.toarray().T @ X.toarray())[-1]
+    found = make_source(X).largest_eigenvalue(np.ones(300), 0, 10)
+    assert exact <= found <= 1.1 * exact
+
+
+def test_moments_of_features_far_from_zero():
+    # Sums of squares about zero would lose every digit of a spread of 1 at a mean of 1e8.
+    rng = np.random.RandomState(0)
+    X = rng.normal(size=(500, 3))
+    mean, sd = make_source(X + 1e8).moments(None)
+    assert_allclose(mean, 1e8 + X.mean(axis=0), rtol=1e-15)
+    assert_allclose(sd, X.std(axis=0), rtol=1e-7)

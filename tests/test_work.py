@@ -1,0 +1,142 @@
+"""The work that a fit does: passes on fixed problems, and memory beyond the data."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from conftest import assert_optimal, fit_quietly, make_classes
+from scipy import sparse
+
+from sklearn_logreg import LogisticRegression
+from sklearn_logreg._losses import LogLoss
+from sklearn_logreg._objective import Objective
+from sklearn_logreg._penalties import ElasticNet
+from sklearn_logreg._sources import make_source
+
+MIB = 2.0**20
+# The design's promise for raw, unscaled data is 5 to 20 passes.
+PASSES = 20
+
+
+@pytest.mark.parametrize("n_classes", [2, 5])
+@pytest.mark.parametrize("C", [0.01, 1.0, np.inf])
+@pytest.mark.parametrize("n", [1000, 20_000])
+def test_passes_do_not_depend_on_units(n, C, n_classes):
+    # Units over 12 orders of magnitude, means up to 100 spreads away.
+    X, y = make_classes(n, 8, n_classes, seed=60)
+    X = (X + np.array([0, 100, 0, -10, 0, 3, 0, 0])) * np.logspace(-6, 6, 8)
+    model = LogisticRegression(C=C, random_state=0).fit(X, y)
+    assert model.n_iter_[0] <= PASSES
+    assert_optimal(model, X, y)
+
+
+@pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
+@pytest.mark.parametrize("C", [0.01, 1.0])
+@pytest.mark.parametrize("n", [1000, 20_000])
+def test_passes_with_l1(n, C, l1_ratio):
+    X, y = make_classes(n, 20, seed=61)
+    model = LogisticRegression(C=C, l1_ratio=l1_ratio, random_state=0).fit(X, y)
+    assert model.n_iter_[0] <= PASSES
+    assert_optimal(model, X, y)
+
+
+@pytest.mark.parametrize("C", [1.0, 100.0])
+@pytest.mark.parametrize("make", [np.array, sparse.csr_matrix])
+def test_passes_in_the_row_space(C, make):
+    X, y = make_classes(60, 1000, seed=62)
+    X[np.random.RandomState(0).rand(*X.shape) < 0.7] = 0.0
+    assert LogisticRegression(C=C).fit(make(X), y).n_iter_[0] <= 6
+
+
+def test_passes_on_text():
+    # Counts with Zipf's frequencies, more features than a Hessian is formed for.
+    rng = np.random.RandomState(63)
+    X = sparse.csr_matrix(rng.poisson(np.minimum(3.0 / np.arange(1, 2501), 0.3), size=(3200, 2500)).astype(float))
+    y = (X @ rng.normal(size=2500) + rng.logistic(size=3200) > 0).astype(int)
+    model = LogisticRegression().fit(X, y)
+    assert_optimal(model, X, y)
+    assert model.n_iter_[0] <= 200
+
+
+def extra_memory(X, y, sample_weight=None, **options):
+    """Bytes that a fit holds at its peak beyond what there was before it."""
+    model = LogisticRegression(random_state=0, **options)
+    fit_quietly(LogisticRegression(max_iter=1), X[:50], y[:50])  # imports and caches
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        fit_quietly(model, X, y, sample_weight)
+        return tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+
+
+def big(n, p, dtype, order="C"):
+    """Features drawn in slices, so that no float64 copy is made on the way."""
+    rng = np.random.RandomState(64)
+    X = np.empty((n, p), dtype=dtype, order=order)
+    for start in range(0, n, 10_000):
+        X[start : start + 10_000] = np.round(3.0 * rng.normal(size=(min(10_000, n - start), p)))
+    return X, (X[:, 0] + rng.normal(size=n) > 0).astype(np.int8)
+
+
+@pytest.mark.parametrize("dtype, order", [(np.float64, "C"), (np.float64, "F"), (np.float32, "C"), (np.float32, "F")])
+@pytest.mark.parametrize("solver", ["gd", "nesterov", "preconditioned"])
+def test_float_data_are_not_copied(dtype, order, solver):
+    n = 65_000 if dtype == np.float64 else 130_000
+    X, y = big(n, 100, dtype, order)
+    # A byte a row for the labels and some vectors of float64; workspaces of 2 MiB; the sample of rows.
+    limit = 0.05 * X.nbytes + 3 * 8 * n + (8 * MIB + X[: n // 7].nbytes if solver == "preconditioned" else 4 * MIB)
+    assert extra_memory(X, y, solver=solver, max_iter=3) < limit
+
+
+@pytest.mark.parametrize("dtype", [np.int8, bool, np.float16])
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("solver", ["gd", "preconditioned"])
+def test_narrow_data_are_converted_block_by_block(dtype, order, solver):
+    X, y = big(130_000, 100, dtype, order)
+    float_copy = 8.0 * X.size
+    fixed = 8 * MIB  # workspaces, whatever the size of X
+    sample = 8 * X[: len(X) // 8 + 1].size if solver == "preconditioned" else 0
+    assert extra_memory(X, y, solver=solver, max_iter=3) < 0.1 * float_copy + fixed + sample
+
+
+@pytest.mark.parametrize("kind", ["csr_matrix", "csr_array"])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("long_indices", [False, True])
+def test_csr_is_not_copied(kind, weighted, long_indices):
+    rng = np.random.RandomState(65)
+    n, p, per_row = 60_000, 500, 40
+    indices = np.sort(rng.randint(p, size=(n, per_row)), axis=1)
+    indices += np.arange(per_row)  # no duplicates
+    index_type = np.int64 if long_indices else np.int32
+    parts = (
+        rng.rand(n * per_row),
+        indices.ravel().astype(index_type),
+        np.arange(0, n * per_row + 1, per_row, dtype=index_type),
+    )
+    X = getattr(sparse, kind)(parts, shape=(n, p + per_row))
+    X.indices, X.indptr = X.indices.astype(index_type), X.indptr.astype(index_type)
+    X.has_canonical_format = True
+    y = (rng.rand(n) < 0.5).astype(int)
+    size = X.data.nbytes + X.indices.nbytes
+    # Validation by scikit-learn looks at a boolean an entry; the solver needs vectors of a number a row.
+    found = extra_memory(X, y, np.ones(n) if weighted else None, solver="gd", max_iter=3)
+    assert found < 0.1 * size + X.nnz + 6 * 8 * n + 4 * MIB
+
+
+def test_a_hessian_is_not_held_once_a_group_of_blocks():
+    # Sums by group keep the order of addition fixed; they must not pile up: at 2000 features each takes 32 MB.
+    X, y = big(20_000, 400, np.int8)
+    loss = LogLoss()
+    objective = Objective(make_source(X), loss.encode(y == 1), None, loss, ElasticNet(0.0, 1e-3), True)
+    coef = np.zeros(objective.shape)
+    objective.evaluate(coef)  # workspaces
+    tracemalloc.start()
+    try:
+        hessian = objective.curvature(coef)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * hessian.nbytes + 8 * MIB
