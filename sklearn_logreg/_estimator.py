@@ -244,8 +244,11 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         if tasks:
             tasks.open(self.max_iter)
         trace = Trace(self.tol, self.max_iter, [monitor for monitor in (lines, tasks) if monitor])
-        result = self._solve(objective, trace, classes, totals)
-        status, found = diagnose(objective, result, X, y)
+        with source.without_blas_threads(loss.n_outputs):
+            result = self._solve(objective, trace, classes, totals)
+            status, found = diagnose(objective, result, X, y)
+            coef = result.evaluation.coef
+            gap = duality_gap(objective, coef, coef if result.ahead is None else result.ahead)
         if lines:
             lines.close(trace)
 
@@ -272,14 +275,13 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
             category = SeparationWarning if status is Status.SEPARABLE else ConvergenceWarning
             warnings.warn(message, category, stacklevel=4)
 
-        coef = result.evaluation.coef
         fitted = {
             **unpack(coef),
             "n_iter_": np.array([trace.n_passes], dtype=np.int32),
             "loss_curve_": np.array(trace.values),
             "violation_curve_": np.array(trace.violations),
             "violation_": result.evaluation.violation,
-            "duality_gap_": duality_gap(objective, coef, coef if result.ahead is None else result.ahead),
+            "duality_gap_": gap,
             "converged_": status is Status.CONVERGED,
             "status_": status,
             "status_message_": message,

@@ -196,7 +196,7 @@ class Objective:
                 return (blocks,)
             return blocks, self._between_classes(X_b, P, weight, work)
 
-        blocks, *between = self.source.sum_over_blocks(sums)
+        blocks, *between = self.source.sum_over_blocks(sums, self.curvature_nanoseconds(by_class))
         scale = np.append(self.scale, np.ones(self.shape[1] - self.n_features)) * np.sqrt(self.total_weight)
         blocks /= np.outer(scale, scale)
         if by_class:
@@ -209,6 +209,12 @@ class Objective:
         for k, block in enumerate(blocks):
             H[k * q : (k + 1) * q, k * q : (k + 1) * q] += block
         return H
+
+    def curvature_nanoseconds(self, by_class=False):
+        """Time that :meth:`curvature` takes on one thread, roughly."""
+        n_outputs = self.shape[0]
+        n_grams = n_outputs if by_class else n_outputs * (n_outputs + 1) / 2
+        return n_grams * self.source.gram_nanoseconds
 
     def curvature_diagonal(self, coef):
         """Diagonal of the same Hessian, in the shape of coef.  Reads every row once."""

@@ -44,8 +44,8 @@ RIDGE = 1e-6
 # Rows an unknown in the largest sample: 16 took four fifths of the time of 64 on eight raw sets at C = 1 and 100.
 SAMPLE = 16
 # A Hessian serves for the passes that it cost, or this many, before it is replaced: with 0 it took five fourths of the
-# time on the same sets, most of it on w8a, where a fresh Hessian overshoots among rare features and curvature pairs learn
-# faster.
+# time on the same sets, most of it on w8a, where a fresh Hessian overshoots among rare features and curvature pairs
+# learn faster.
 SERVICE = 8
 # Time that a pass and a Hessian take on no data at all, in nanoseconds.
 OVERHEAD = 100_000
@@ -180,10 +180,8 @@ class HessianPreconditioner(Preconditioner):
         self.loss_hessian = None
         self.violations = []
         self.used = 0
-        source, n_outputs = objective.source, objective.shape[0]
-        n_grams = n_outputs if by_class else n_outputs * (n_outputs + 1) / 2
-        in_passes = n_outputs * source.nanoseconds + OVERHEAD
-        self.price = (n_grams * source.gram_nanoseconds + OVERHEAD) / in_passes
+        in_passes = objective.shape[0] * objective.source.nanoseconds + OVERHEAD
+        self.price = (objective.curvature_nanoseconds(by_class) + OVERHEAD) / in_passes
         if loss_hessian is not None:
             # A feature too rare for the sample seems to have no curvature there; in standardised coordinates all have
             # about that of the intercept.  Half of it keeps the first step along such a feature short.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import cache, cached_property
 from math import prod
 from queue import SimpleQueue
@@ -25,13 +26,15 @@ from threadpoolctl import ThreadpoolController  # comes with scikit-learn, which
 # vectors of the loss stay in cache when there are few features.
 BLOCK_BYTES = 2**21
 MAX_BLOCK_ROWS = 2**15
-# Features up to which a sparse block is centred before its Gram matrix is formed: there it costs nothing, and no digits.
+# Features up to which a sparse block is centred before its Gram matrix is formed: for so few it takes no longer.
 NARROW = 32
 # Sums are made group by group; the groups are what threads share.
 MAX_GROUPS = 32
 # Threads start above this estimate of the time of a pass on one: handing the work over, and taking the interpreter's
 # lock in turn, cost about 0.5 ms a pass.
 MIN_NANOSECONDS = 3_000_000
+# Unknowns up to which BLAS is held to one thread during a fit: a Cholesky factor of 1000 takes 20 ms on one.
+MAX_SERIAL_UNKNOWNS = 1000
 
 
 @cache
@@ -89,18 +92,28 @@ class Source:
 
     @cached_property
     def _workspaces(self):
-        """One workspace for each thread that will run."""
-        n_threads = 1
-        if self.nanoseconds >= MIN_NANOSECONDS:
-            n_threads = min(self.n_threads or allowed_threads(), len(self.groups))
-        return [Workspace() for _ in range(n_threads)]
+        """One workspace for each thread that may run."""
+        return [Workspace() for _ in range(min(self.n_threads or allowed_threads(), len(self.groups)))]
 
     @cached_property
     def _pool(self):
         return ThreadPoolExecutor(len(self._workspaces))
 
-    def sum_over_blocks(self, function):
-        """Sums of the entries of function(X_b, rows, work) over all row blocks."""
+    def without_blas_threads(self, n_outputs):
+        """A context in which BLAS runs on one thread, unless there are so many unknowns that it needs more.
+
+        Small products gain nothing from more, and lose a hundredfold where another process wants the same cores.
+        """
+        if n_outputs * min(self.n_features, self.n_rows) > MAX_SERIAL_UNKNOWNS:
+            return nullcontext()
+        len(self._workspaces)  # sees how many threads are allowed before the limit is set
+        return _threadpools().limit(limits=1, user_api="blas")
+
+    def sum_over_blocks(self, function, nanoseconds=None):
+        """Sums of the entries of function(X_b, rows, work) over all row blocks.
+
+        ``nanoseconds`` is the time that it takes on one thread, roughly; ``None``: that of a pass.
+        """
 
         def sum_group(group, work):
             first, *others = group
@@ -110,7 +123,8 @@ class Source:
                     so_far += part
             return total
 
-        if len(self._workspaces) == 1:
+        is_short = (nanoseconds or self.nanoseconds) < MIN_NANOSECONDS
+        if is_short or len(self._workspaces) == 1:
             return _sum_in_order(sum_group(group, self._workspaces[0]) for group in self.groups)
 
         free: SimpleQueue[Workspace] = SimpleQueue()

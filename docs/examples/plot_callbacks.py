@@ -2,8 +2,8 @@
 Watch a fit, and stop it
 ========================
 
-scikit-learn's callbacks (from version 1.9) are told of every pass. This one keeps an eye on rows that the fit does not see, and asks it
-to stop when they are predicted worse.
+scikit-learn's callbacks (from version 1.9) are told of every pass. This one keeps an eye on rows that the fit
+does not see, and asks it to stop when they are predicted worse.
 """
 
 import matplotlib.pyplot as plt
@@ -42,14 +42,16 @@ class EarlyStopping:
 
 
 # %%
-# With the patience of a saint it never stops; with five passes it does. A fit that was stopped is an estimator like any other.
+# With the patience of a saint it never stops; with five passes it does. A fit that was stopped is an estimator
+# like any other.
 
 watch, stop = EarlyStopping(X_unseen, y_unseen, patience=np.inf), EarlyStopping(X_unseen, y_unseen, patience=5)
 watched = LogisticRegression(C=10.0, solver="nesterov", max_iter=3000).set_callbacks(watch).fit(X, y)
 stopped = LogisticRegression(C=10.0, solver="nesterov", max_iter=3000).set_callbacks(stop).fit(X, y)
 print(stopped.status_message_)
 print(
-    f"accuracy on unseen rows: {stopped.score(X_unseen, y_unseen):.3f} stopped, {watched.score(X_unseen, y_unseen):.3f} to the end"
+for name, model in {"stopped": stopped, "to the end": watched}.items():
+    print(f"accuracy on unseen rows, {name}: {model.score(X_unseen, y_unseen):.3f}")
 )
 
 figure, ax = plt.subplots(figsize=(8, 4.2), layout="constrained")
@@ -62,8 +64,8 @@ ax.legend()
 plt.show()
 
 # %%
-# Early stopping is a penalty in disguise, and one that depends on the solver, its start and its steps. A smaller ``C`` says the same in
-# the open, and has a certificate:
+# Early stopping is a penalty in disguise, and one that depends on the solver, its start and its steps. A
+# smaller ``C`` says the same in the open, and has a certificate:
 
 penalised = LogisticRegression(C=0.01).fit(X, y)
 print(f"accuracy on unseen rows at C=0.01: {penalised.score(X_unseen, y_unseen):.3f}")

@@ -2,8 +2,8 @@
 How far is it to the bottom?
 ============================
 
-A fit that is cut short does not know the minimum of the cost. Its certificate, ``duality_gap_``, bounds the distance all the same, and
-the bound is a proof: it needs no second fit to compare with.
+A fit that is cut short does not know the minimum of the cost. Its certificate, ``duality_gap_``, bounds the
+distance all the same, and the bound is a proof: it needs no second fit to compare with.
 """
 
 import warnings
@@ -52,10 +52,12 @@ axes[0].legend(loc="lower left")
 plt.show()
 
 # %%
-# The certificate is never below the truth. With the default solver it stays close to it. With momentum it is further away on the first passes,
-# because the dual point, from which the proof is made, is taken where the fit stands.
+# The certificate is never below the truth. With the default solver it stays close to it. With momentum it is
+# further away on the first passes, because the dual point, from which the proof is made, is taken where the fit
+# stands.
 #
-# A curve that has become flat is no proof of anything: a tiny learning rate gives one, too. The certificate is not fooled.
+# A curve that has become flat is no proof of anything: a tiny learning rate gives one, too. The certificate is
+# not fooled.
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", ConvergenceWarning)

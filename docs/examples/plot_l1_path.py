@@ -16,7 +16,8 @@ X, y = load_breast_cancer(return_X_y=True)
 X = scale(X)  # not for the solver's sake: so that the penalty treats all features alike
 
 # %%
-# Below this ``C`` all coefficients are exactly zero: there the slope of the cost at zero is inside the penalty's corner for every feature.
+# Below this ``C`` all coefficients are exactly zero: there the slope of the cost at zero is inside the
+# penalty's corner for every feature.
 
 smallest = 1.0 / np.abs(X.T @ (y - y.mean())).max()
 strengths = smallest * np.logspace(0.0, 4.0, 60)
@@ -38,8 +39,8 @@ bottom.set(xlabel="C", ylabel="features in use", ylim=(0, 31))
 plt.show()
 
 # %%
-# Zeros are exact, not small, at every point of the path: the lower panel counts ``coef_ != 0``. With a weak penalty, coefficients of
-# features that nearly repeat each other grow large, with opposite signs.
+# Zeros are exact, not small, at every point of the path: the lower panel counts ``coef_ != 0``. With a weak
+# penalty, coefficients of features that nearly repeat each other grow large, with opposite signs.
 
 print("features at the first three points:", (coefs[:3] != 0.0).sum(axis=1))
 print("passes of the whole path, from the neighbour:", sum(warm_passes))

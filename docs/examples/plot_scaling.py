@@ -2,8 +2,8 @@
 Why you need no scaler
 ======================
 
-One feature of three changes its unit, from millionths to millions. Nothing else changes, and without a penalty the model is the same.
-How many passes over the data does each solver need?
+One feature of three changes its unit, from millionths to millions. Nothing else changes, and without a penalty
+the model is the same. How many passes over the data does each solver need?
 """
 
 import warnings
@@ -30,8 +30,8 @@ for solver in passes:
         violations[solver].append(model.violation_)
 
 # %%
-# On the left the passes made, at most 3000. On the right where the fit was when it ended: the slope of the cost, as if every feature were
-# standardised, whose limit is ``tol``.
+# On the left the passes made, at most 3000. On the right where the fit was when it ended: the slope of the
+# cost, as if every feature were standardised, whose limit is ``tol``.
 
 figure, axes = plt.subplots(1, 2, figsize=(9.5, 4), layout="constrained")
 for solver in passes:
@@ -47,7 +47,8 @@ axes[0].legend(loc="center left")
 plt.show()
 
 # %%
-# Plain gradient descent must keep its steps short enough for the largest feature, and with momentum it is the same. The default solver
-# works in the coordinates of standardised features, whatever the units are, and takes the same path every time:
+# Plain gradient descent must keep its steps short enough for the largest feature, and with momentum it is the
+# same. The default solver works in the coordinates of standardised features, whatever the units are, and takes
+# the same path every time:
 
 print("passes of the default:", sorted({int(n) for n in passes["preconditioned"]}))

@@ -2,9 +2,10 @@
 A coefficient that never stops growing
 ======================================
 
-Endometrial cancer in 79 patients: neovascularisation (NV), the pulsatility index of the uterine artery (PI) and the height of the endometrium (EH)
-are to predict a high histology (G. Heinze and M. Schemper, *A solution to the problem of separation in logistic regression*, Statistics in
-Medicine 21, 2002). Every patient with NV has one. What does a logistic regression make of that?
+Endometrial cancer in 79 patients: neovascularisation (NV), the pulsatility index of the uterine artery (PI) and
+the height of the endometrium (EH) are to predict a high histology (G. Heinze and M. Schemper, *A solution to
+the problem of separation in logistic regression*, Statistics in Medicine 21, 2002). Every patient with NV has
+one. What does a logistic regression make of that?
 """
 
 import warnings
@@ -39,8 +40,8 @@ X = np.column_stack([np.array(text.split(), dtype=float) for text in (NV, PI, EH
 y = np.array(HIGH.split(), dtype=int)
 
 # %%
-# ``separation`` finds out before any fit: along the direction of NV some rows come out ever better and none worse, so that without a
-# penalty the cost has no lowest point.
+# ``separation`` finds out before any fit: along the direction of NV some rows come out ever better and none
+# worse, so that without a penalty the cost has no lowest point.
 
 found = separation(X, y)
 print(found.kind, [names[j] for j in found.features], found.direction)
@@ -54,8 +55,8 @@ with warnings.catch_warnings(record=True) as caught:
 print(caught[0].message)
 
 # %%
-# Whoever stops such a fit gets a number all the same, but it measures the patience of the fit, not the patients. A finite ``C`` gives an answer that does
-# not depend on when it was asked.
+# Whoever stops such a fit gets a number all the same, but it measures the patience of the fit, not the
+# patients. A finite ``C`` gives an answer that does not depend on when it was asked.
 
 passes, strengths = np.arange(1, 21), np.logspace(-2, 6, 33)
 by_pass, by_C = [], []
@@ -77,5 +78,5 @@ axes[0].legend()
 plt.show()
 
 # %%
-# PI and EH settle after a few passes; NV gains the same amount on each. With a penalty NV settles too, at a value that
-# grows by the same amount whenever ``C`` is multiplied by ten.
+# PI and EH settle after a few passes; NV gains the same amount on each. With a penalty NV settles too, at a
+# value that grows by the same amount whenever ``C`` is multiplied by ten.

@@ -2,8 +2,8 @@
 Gradient descent in two dimensions
 ==================================
 
-The algorithm of the textbooks fits on a page: the cost is a bowl, every step goes straight downhill, and
-the learning rate decides whether that ends well.
+The algorithm of the textbooks fits on a page: the cost is a bowl, every step goes straight downhill, and the
+learning rate decides whether that ends well.
 """
 
 import warnings
@@ -41,8 +41,9 @@ def gradient_descent(learning_rate, n_steps):
 
 
 # %%
-# The same problem for the package, which finds the bottom in a few passes. The cost curves by at most L, so 1/L is a rate at which it
-# never rises, and 2/L the largest that is safe; that is for the worst place on the map, and here a little more would still do.
+# The same problem for the package, which finds the bottom in a few passes. The cost curves by at most L, so 1/L
+# is a rate at which it never rises, and 2/L the largest that is safe; that is for the worst place on the map,
+# and here a little more would still do.
 
 optimum = LogisticRegression(C=np.inf, fit_intercept=False).fit(X, y).coef_[0]
 L = 0.25 * np.linalg.eigvalsh(X.T @ X / len(y)).max()
@@ -61,11 +62,12 @@ axes[0].set_ylabel("second weight")
 plt.show()
 
 # %%
-# Thirty steps each, from zero, to the star if they can. Too small: every step is right, and there are not enough of them. Well chosen:
-# straight down, then along the floor of the valley. Too large: every step lands on the opposite slope, as high as before.
+# Thirty steps each, from zero, to the star if they can. Too small: every step is right, and there are not
+# enough of them. Well chosen: straight down, then along the floor of the valley. Too large: every step lands on
+# the opposite slope, as high as before.
 #
-# ``solver="gd"`` is this loop, to the last digits. The first pass evaluates the start, so 31 passes make 30 steps. A rate that is too large is
-# reported, together with the largest stable one.
+# ``solver="gd"`` is this loop, to the last digits. The first pass evaluates the start, so 31 passes make 30
+# steps. A rate that is too large is reported, together with the largest stable one.
 
 for learning_rate in rates.values():
     model = LogisticRegression(C=np.inf, fit_intercept=False, solver="gd", learning_rate=learning_rate, max_iter=31)

@@ -2,8 +2,8 @@
 Weights of rows and of classes
 ==============================
 
-A rare class is easily outvoted. Weights say how much a row or a class shall count, and do exactly that: a weight of 2 is
-the same row twice, to the last digits that ``tol`` asks for.
+A rare class is easily outvoted. Weights say how much a row or a class shall count, and do exactly that: a
+weight of 2 is the same row twice, to the last digits that ``tol`` asks for.
 """
 
 import matplotlib.pyplot as plt
@@ -23,7 +23,8 @@ fits = {
 }
 
 # %%
-# Each line is where a model is undecided. The more the rare class counts, the more rows of the other it may claim.
+# Each line is where a model is undecided. The more the rare class counts, the more rows of the other it may
+# claim.
 
 figure, ax = plt.subplots(figsize=(7, 5.5), layout="constrained")
 ax.scatter(*X[y == 0].T, s=9, color="0.65", label="common class")
