@@ -23,7 +23,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy.linalg import LinAlgError, cholesky, solve_triangular
+from scipy.linalg import LinAlgError, cholesky, solve, solve_triangular
 from scipy.linalg.lapack import dpotrf, dpotrs
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import enet_path
@@ -49,6 +49,8 @@ SAMPLE = 16
 SERVICE = 8
 # Time that a pass and a Hessian take on no data at all, in nanoseconds.
 OVERHEAD = 100_000
+# Newton steps of one polish: entries that are still leaving after so many are coordinate descent's work.
+MAX_POLISH = 10
 # Rows up to which the span of the rows is used, when they are fewer than the features.
 MAX_ROW_SPACE = 3000
 
@@ -320,11 +322,40 @@ def _lasso(H, g, scale, l1, w, accuracy):
                 copy_X=False, tol=gap / total, max_iter=1000,
             )  # fmt: skip
         v = path[:, 0]
-        slope = gram @ v - Xy
-        violation = np.where(v == 0.0, np.maximum(np.abs(slope) - l1, 0.0), np.abs(slope + l1 * np.sign(v)))
-        if np.max(violation / scale) <= accuracy:
+        if _lasso_violation(gram, Xy, scale, l1, v) <= accuracy:
+            break
+        # One coordinate at a time crawls along directions that are nearly flat, as the one in which all classes of
+        # softmax move together; all that are not zero at once do not.
+        v = _polish(H, target, scale, l1, v)
+        if _lasso_violation(gram, Xy, scale, l1, v) <= accuracy:
             break
         gap *= 1e-2
+    return v
+
+
+def _lasso_violation(gram, Xy, scale, l1, v):
+    """Largest distance of the model's gradient at v to the subdifferential, in standardised coordinates."""
+    slope = gram @ v - Xy
+    distance = np.where(v == 0.0, np.maximum(np.abs(slope) - l1, 0.0), np.abs(slope + l1 * np.sign(v)))
+    return np.max(distance / scale)
+
+
+def _polish(H, target, scale, l1, v):
+    """The minimum of the model over the orthant of v: Newton steps that stop where an entry becomes zero, for good."""
+    v = v.copy()
+    for _ in range(MAX_POLISH):
+        A = np.flatnonzero(v)
+        u, sign = scale[A] * v[A], np.sign(v[A])
+        step = solve(H[np.ix_(A, A)], target[A] - l1 * sign / scale[A], assume_a="pos", check_finite=False) - u
+        crosses = sign * (u + step) < 0.0
+        if not crosses.any():
+            v[A] = (u + step) / scale[A]
+            break
+        ratio = np.full(len(A), np.inf)
+        ratio[crosses] = -u[crosses] / step[crosses]
+        first = np.argmin(ratio)
+        v[A] = (u + ratio[first] * step) / scale[A]
+        v[A[first]] = 0.0
     return v
 
 

@@ -92,14 +92,16 @@ def preconditioned(objective, coef, preconditioner, trace):
             if status is Status.CONVERGED or there.value <= here.value + SUFFICIENT_DECREASE * alpha * slope:
                 break
             slope_there = np.vdot(there.gradient, step)
-            # Differences of J drown in rounding near the optimum; slopes do not (Hager and Zhang 2005).
-            if there.value <= here.value + resolution and abs(slope_there) <= 0.9 * abs(slope):
+            # Differences of J drown in rounding near the optimum; slopes (Hager and Zhang 2005) and violations do not.
+            flatter = abs(slope_there) <= 0.9 * abs(slope) or there.violation < here.violation
+            if there.value <= here.value + resolution and flatter:
                 break
             stalled += alpha * abs(slope) <= resolution
             if status or stalled >= PATIENCE or alpha < 1e-12:
                 return Result(best, status or Status.PRECISION)
-            # Where the slope along the step would vanish if it changed evenly.
-            alpha *= min(max(slope / (slope - slope_there), 0.1), 0.7) if slope_there > 0.0 else 0.3
+            # The minimum of the parabola through both values and the slope.
+            curved = there.value - here.value - alpha * slope
+            alpha *= min(max(-0.5 * alpha * slope / curved, 0.1), 0.7) if curved > 0.0 else 0.3
         preconditioner.update(here, there)
         here = there
         if here.violation < 0.7 * best.violation or here.value < best.value - objective.resolution(best):

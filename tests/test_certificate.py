@@ -193,9 +193,13 @@ def feasible_dual_value(objective, ahead, X, y, s):
         shift[1:] = root(lambda c: excess(np.append(0.0, c))[1:], shift[1:], tol=1e-15).x
     if objective.fit_intercept:
         assert np.abs(excess(shift)).max() < 1e-13, "the dual point of this test must be feasible"
-    Q = probabilities(X, W, b + shift)
+    return dual_value(probabilities(X, W, b + shift), X, Y, s, objective.penalty, n_outputs)
+
+
+def dual_value(Q, X, Y, s, penalty, n_outputs):
+    """D(q), with the residuals shrunk where the penalty is L1 alone."""
     V = ((Q - Y) * (s / s.sum())[:, None]).T[-n_outputs:] @ X
-    l1, l2 = np.max(objective.penalty.l1), np.max(objective.penalty.l2)
+    l1, l2 = np.max(penalty.l1), np.max(penalty.l2)
     if l2:
         return s @ entr(Q).sum(axis=1) / s.sum() - np.sum(np.maximum(np.abs(V) - l1, 0.0) ** 2) / (2.0 * l2)
     shrink = min(1.0, l1 / np.abs(V).max())
@@ -248,6 +252,47 @@ def test_a_bound_even_when_the_intercepts_are_not_found(penalty, n_classes, n_ne
         fit_quietly(model, X, y, s)
         true = true_gap(model, best, X, y, s)
         assert model.duality_gap_ >= true * (1.0 - 1e-6), f"max_iter={max_iter}: {model.duality_gap_} < {true}"
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_the_price_of_an_intercept_that_is_not_found_is_paid(n_classes, penalty, monkeypatch):
+    # Under a strong penalty nothing but the intercepts can lower the cost: at zero, all of the true gap is theirs.
+    monkeypatch.setattr("sklearn_logreg._certificate.MAX_NEWTON", 0)
+    X, _ = make_classes(200, 3, seed=1)
+    y = np.zeros(200, int)
+    for k in range(1, n_classes):
+        y[10 * k : 10 * k + 5] = k
+    model = LogisticRegression(C=1e-5, l1_ratio=PENALTIES[penalty], solver="gd", max_iter=1)
+    fit_quietly(model, X, y)
+    true = true_gap(model, optimum(model, X, y), X, y)
+    assert true > 0.3, "rare classes at equal probabilities cost much"
+    assert model.duality_gap_ >= true, "the repair of the dual point has its price"
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_the_repaired_point_is_the_one_that_is_used(penalty, n_classes, seed, monkeypatch):
+    # What some classes have too much goes to those that have too little, row by row. The repair, redone here, must be
+    # feasible, and the bound no better than the dual at that very point.
+    monkeypatch.setattr("sklearn_logreg._certificate.MAX_NEWTON", 0)
+    X, y, s = data(n_classes, seed=seed, weighted=True)
+    X = X + np.array([0.0, 0.0, 4.0, -4.0])  # far from zero, so that V feels what is moved
+    model = LogisticRegression(C=0.5, l1_ratio=PENALTIES[penalty], solver="gd", max_iter=4)
+    seen = fit_at_the_end(model, X, y, s)
+    W, b = seen["ahead"][:, :-1], seen["ahead"][:, -1]
+    Y, Q = one_hot(y, model.classes_), probabilities(X, W, b)
+    excess, have = s @ (Q - Y), s @ Q
+    assert np.abs(excess).max() > 1e-3 * s.sum(), "nothing to repair"
+    keep = 1.0 - np.maximum(excess, 0.0) / have
+    missing = np.maximum(-excess, 0.0)
+    Q = Q * keep + np.outer(Q @ (1.0 - keep), missing / missing.sum())
+    assert_allclose(Q.sum(axis=1), 1.0, rtol=1e-12)
+    assert_allclose(s @ (Q - Y), 0.0, atol=1e-10)
+    J = cost(X, y, s, 0.5, model.l1_ratio, model.coef_, model.intercept_, model.classes_)
+    gap, at_the_point = model.duality_gap_, J - dual_value(Q, X, Y, s, seen["objective"].penalty, len(W))
+    assert at_the_point * (1.0 - 1e-9) <= gap, "better than its own dual point: no proof"
 
 
 @pytest.mark.parametrize("solver", SOLVERS)

@@ -49,10 +49,8 @@ watch, stop = EarlyStopping(X_unseen, y_unseen, patience=np.inf), EarlyStopping(
 watched = LogisticRegression(C=10.0, solver="nesterov", max_iter=3000).set_callbacks(watch).fit(X, y)
 stopped = LogisticRegression(C=10.0, solver="nesterov", max_iter=3000).set_callbacks(stop).fit(X, y)
 print(stopped.status_message_)
-print(
 for name, model in {"stopped": stopped, "to the end": watched}.items():
     print(f"accuracy on unseen rows, {name}: {model.score(X_unseen, y_unseen):.3f}")
-)
 
 figure, ax = plt.subplots(figsize=(8, 4.2), layout="constrained")
 n_passes = np.arange(1, len(watch.losses) + 1)
