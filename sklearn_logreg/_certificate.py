@@ -53,6 +53,7 @@ def duality_gap(objective, coef, ahead):
         return divergence @ np.broadcast_to(weight, len(own)), have.sum(axis=1), residual.sum(axis=1), accumulated
 
     divergence, have, excess, accumulated = objective.source.sum_over_blocks(sums)
+    price = 0.0
     V, A = accumulated[:n_outputs].astype(np.float64), accumulated[n_outputs:]
     if objective.fit_intercept:
         # What some classes still have too much goes to those that have too little: q becomes T q with T stochastic,
@@ -65,15 +66,15 @@ def duality_gap(objective, coef, ahead):
         if missing.any():
             moved += (missing / missing.sum())[:, None] * ((1.0 - keep) @ A)
         V += moved[-n_outputs:]
-        divergence += (1.0 - keep.min()) * max(most) * total
+        price = (1.0 - keep.min()) * max(most) * total
     V /= total
     W = coef[:, :p]
     if np.all(penalty.l2):
-        return divergence / total + penalty.fenchel_young(W, V)
+        return float((divergence + price) / total + penalty.fenchel_young(W, V))
     shrink = min(1.0, penalty.l1 / max(np.abs(V).max(initial=0.0), np.finfo(float).tiny))
     if shrink < 1.0:
         divergence = _shrunk_divergence(objective, coef, ahead, shrink)
-    return divergence / total + penalty.fenchel_young(W, shrink * V)
+    return float((divergence + price) / total + penalty.fenchel_young(W, shrink * V))
 
 
 def _probabilities(objective, coef, ahead, X_b, rows, work):

@@ -76,15 +76,19 @@ class LossCurveDisplay:
             raise ValueError(f"name={name!r} can label one curve only, but there are {len(self.curves)}.")
         if ax is None:
             _, ax = plt.subplots()
-        best = min((np.min(c) for c in self.curves.values() if len(c)), default=0.0) if self.best is None else self.best
+        curves = {label: np.asarray(curve, dtype=float) for label, curve in self.curves.items()}
+        best = self.best
+        if best is None:
+            best = min((np.min(c[np.isfinite(c)], initial=np.inf) for c in curves.values()), default=np.inf)
         self.lines_ = []
-        for label, curve in self.curves.items():
-            above = np.asarray(curve, dtype=float) - best
+        for label, curve in curves.items():
+            above = np.where(np.isfinite(curve), curve, np.nan) - best
             # The best point itself lies at zero, which a logarithmic scale cannot show.
-            above[above <= 0.0] = np.nan
-            style = {"label": name or label, "marker": ".", **kwargs}
+            above[~(above > 0.0)] = np.nan
+            style = {"label": name or label, "marker": "." if len(curve) <= 50 else "", **kwargs}
             self.lines_ += ax.plot(np.arange(1, len(above) + 1), above, **style)
         ax.set(xlabel="passes over the data", ylabel="cost above the best known", xscale="log", yscale="log")
+        ax.grid(alpha=0.3)
         ax.legend()
         self.ax_ = ax
         self.figure_ = ax.figure

@@ -249,6 +249,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
             status, found = diagnose(objective, result, X, y)
             coef = result.evaluation.coef
             gap = duality_gap(objective, coef, coef if result.ahead is None else result.ahead)
+
         if lines:
             lines.close(trace)
 
@@ -378,6 +379,19 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         """
         check_is_fitted(self)
         return to_sklearn(self)
+
+    def __getstate__(self):
+        """The state to pickle: the status by its name, for loaders that make no enumerations (skops)."""
+        state = super().__getstate__()
+        if "status_" in state:
+            state = {**state, "status_": state["status_"].name}
+        return state
+
+    def __setstate__(self, state):
+        """Restore a pickled state."""
+        if "status_" in state:
+            state = {**state, "status_": Status[state["status_"]]}
+        super().__setstate__(state)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

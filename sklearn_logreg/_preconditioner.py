@@ -216,7 +216,12 @@ class HessianPreconditioner(Preconditioner):
         After it, some three passes remain to be made, or some forty if it knows nothing of what couples the classes
         (digits and usps); such a one is therefore kept until it has been used for what two cost.
         """
-        if self.used < (2.0 * self.price if self.by_class else min(self.price, SERVICE)):
+        if self.by_class:
+            service = 2.0 * self.price
+        else:
+            # With L1 the model is solved at every pass, which costs more than a Hessian, and must be worth it.
+            service = 0.0 if self.objective.penalty.l1 else min(self.price, SERVICE)
+        if self.used < service:
             return False
         recent = self.violations[-4:]
         rate = 0.3  # of a fresh Hessian on eight rows an unknown
