@@ -364,7 +364,7 @@ class WorkingSet:
         distance = objective.distance(here).max(axis=0)
         active = np.any(here.coef[:, :p] != 0.0, axis=0)
         # Half as many took more passes, twice as many larger models (sms_spam, imdb5k and r8).
-        n_more = max(200 // objective.shape[0], int(active.sum()))
+        n_more = max(200 // objective.shape[0], 10, int(active.sum()))
         worst = np.argsort(-np.where(active, np.inf, distance), kind="stable")[: active.sum() + n_more]
         columns = np.sort(worst[(distance[worst] > 0.0) | active[worst]])
         inside = np.append(columns, np.arange(p, objective.shape[1]))

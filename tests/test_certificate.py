@@ -161,7 +161,8 @@ def test_with_l1_the_bound_is_finite_valid_and_falls_with_tol(n_classes, l1_rati
         model = LogisticRegression(C=0.1, l1_ratio=l1_ratio, tol=tol).fit(X, y)
         gaps.append(model.duality_gap_)
         assert gaps[-1] >= true_gap(model, best, X, y) * (1.0 - 1e-6) - ROUNDING, f"tol={tol}: not a bound"
-    assert all(later <= earlier for earlier, later in itertools.pairwise(gaps)), f"{gaps} does not fall"
+    # Down to rounding, which is J times 1e-15.
+    assert all(later <= max(earlier, 2e-15) for earlier, later in itertools.pairwise(gaps)), f"{gaps} does not fall"
     assert gaps[-1] <= 1e-8 * gaps[0], f"{gaps}: eight decades of tol must show in the bound"
     assert gaps[-1] < 1e-8
 
