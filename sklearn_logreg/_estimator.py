@@ -90,13 +90,17 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
     intercept_ : ndarray of shape (1,) or (n_classes,)
         Intercepts; zero without intercept.
     n_iter_ : ndarray of shape (1,)
-        Passes made.
+        Passes over all rows: evaluations of J and its gradient.  The first is at the starting point, so that n passes
+        of "gd" make n - 1 updates.  Hessians, and what is solved on a sample of the rows or in their span, are not
+        counted.
     converged_ : bool
         Whether the violation is at most ``tol``, at a finite optimum.
     status_ : Status
         Why the fit ended.
     status_message_ : str
         The same as a sentence, with the remedy if one is needed.
+    loss_ : float
+        J at the returned coefficients: the last of ``loss_curve_``, or the best where the fit did not converge.
     violation_ : float
         The violation at the returned coefficients.
     duality_gap_ : float
@@ -281,6 +285,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
             "n_iter_": np.array([trace.n_passes], dtype=np.int32),
             "loss_curve_": np.array(trace.values),
             "violation_curve_": np.array(trace.violations),
+            "loss_": result.evaluation.value,
             "violation_": result.evaluation.violation,
             "duality_gap_": gap,
             "converged_": status is Status.CONVERGED,

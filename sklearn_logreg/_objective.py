@@ -64,6 +64,11 @@ class Objective:
     def _coordinates(self):
         """Origin and scale of the standardised coordinates."""
         mean, sd = self.source.moments(self.weight)
+        if not np.all(np.isfinite(sd)):
+            j = int(np.argmin(np.isfinite(sd)))
+            raise ValueError(
+                f"The values of feature {j} are so large that their squares overflow. Divide them by a constant."
+            )
         # A column that varies by rounding alone is constant.
         constant = sd <= 8.0 * np.finfo(self.source.dtype).eps * np.abs(mean)
         if not self.fit_intercept:

@@ -33,9 +33,9 @@ class Status(enum.Enum):
         A callback asked to stop.
     """
 
-    CONVERGED = "Converged: violation {violation:.1e} <= tol={tol:g} after {n_passes} passes."
+    CONVERGED = "Converged: violation {violation:.1e} <= tol={tol:g} after {passes}."
     PRECISION = (
-        "Stopped after {n_passes} passes at violation {violation:.1e} > tol={tol:g}: no step lowers the cost any more "
+        "Stopped after {passes} at violation {violation:.1e} > tol={tol:g}: no step lowers the cost any more "
         "at the working precision of {dtype}. Usual causes: float32 data, or features whose mean is very large against "
         "their spread. Pass float64 data, subtract a constant from such features, or raise tol."
     )
@@ -46,15 +46,19 @@ class Status(enum.Enum):
         "learning_rate='auto', or solver='preconditioned', which needs none."
     )
     SEPARABLE = (
-        "Stopped after {n_passes} passes: the classes are {separable}, and with C=inf nothing is penalised, so that "
+        "Stopped after {passes}: the classes are {separable}, and with C=inf nothing is penalised, so that "
         "the cost has no minimum at finite coefficients: they would grow for ever. A finite C, for example C=1.0, "
         "gives a unique finite solution."
     )
-    STOPPED = "A callback stopped the fit after {n_passes} passes at violation {violation:.1e} > tol={tol:g}."
+    STOPPED = "A callback stopped the fit after {passes} at violation {violation:.1e} > tol={tol:g}."
+
+    def __repr__(self) -> str:
+        return f"<Status.{self.name}>"
 
     def describe(self, **facts: Any) -> str:
         """The sentence with the facts of the fit filled in."""
-        return self.value.format(**facts)
+        n_passes = facts["n_passes"]
+        return self.value.format(passes=f"{n_passes} pass{'es' if n_passes != 1 else ''}", **facts)
 
 
 @dataclass

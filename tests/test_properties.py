@@ -1,7 +1,6 @@
 """Properties of the estimator: known optima, invariances, every combination of options, hard data."""
 
 import functools
-import time
 import warnings
 
 import numpy as np
@@ -442,11 +441,10 @@ def separable_data(name):
 @pytest.mark.parametrize("name", ["gap", "one feature", "wide", "three classes", "raw units", "sparse"])
 def test_separable_classes_without_penalty(name, solver):
     X, y = separable_data(name)
-    start = time.perf_counter()
     # "likely" or, if it was proven, without it
     with pytest.warns(ConvergenceWarning, match="separable") as caught:
         model = LogisticRegression(C=np.inf, solver=solver).fit(X, y)
-    assert time.perf_counter() - start < 5.0, "reasonable time"
+    assert model.n_iter_[0] <= 100, "reasonable time"
     assert len(caught) == 1
     assert not model.converged_
     assert np.isfinite(model.coef_).all()
@@ -602,9 +600,7 @@ def test_a_thousand_classes(l1_ratio):
     rng = np.random.RandomState(35)
     y = np.concatenate([np.arange(1000), rng.randint(1000, size=1000)])
     X = rng.normal(size=(1000, 8))[y] + rng.normal(size=(2000, 8))
-    start = time.perf_counter()
     model = LogisticRegression(C=0.1, l1_ratio=l1_ratio).fit(X, y)
-    assert time.perf_counter() - start < 20.0
     assert model.coef_.shape == (1000, 8) and model.predict_proba(X[:5]).shape == (5, 1000)
     assert_optimal(model, X, y)
 
