@@ -444,13 +444,12 @@ def test_separable_classes_without_penalty(name, solver):
     # "likely" or, if it was proven, without it
     with pytest.warns(ConvergenceWarning, match="separable") as caught:
         model = LogisticRegression(C=np.inf, solver=solver).fit(X, y)
-    assert model.n_iter_[0] <= 100, "reasonable time"
     assert len(caught) == 1
     assert not model.converged_
     assert np.isfinite(model.coef_).all()
     if solver == "preconditioned":
         assert model.score(X, y) == 1.0
-        assert model.n_iter_[0] < 1000, "recognised, not timed out"
+        assert model.n_iter_[0] <= 100, "recognised, not given up"
     # A penalty is the remedy that the warning names.
     if solver == "preconditioned":
         assert LogisticRegression(C=1.0).fit(X, y).converged_
