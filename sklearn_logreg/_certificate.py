@@ -60,7 +60,7 @@ def duality_gap(objective, coef, ahead):
         # next
         # to the identity, and the divergence, which is convex, grows by no more than the share that moves times its
         # largest value.
-        keep = 1.0 - np.maximum(excess, 0.0) / have
+        keep = 1.0 - np.divide(np.maximum(excess, 0.0), have, out=np.zeros_like(have), where=have > 0.0)
         missing = np.maximum(-excess, 0.0)
         moved = (keep - 1.0)[:, None] * A
         if missing.any():

@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg.lapack import dpotrf
 
+# Shifts tried, each a hundred times the one before; then the matrix is none to work with.
+MAX_SHIFTS = 20
+
 
 def cholesky(H, shift):
     """Lower factor of H, or of H with shift, 100 shift, ... on its diagonal: the first that has one.
@@ -12,7 +15,10 @@ def cholesky(H, shift):
     ``shift`` is one number or one a row.  LAPACK itself: SciPy's checks take longer than a small factorisation.
     """
     factor, failed = dpotrf(H, lower=1)
-    while failed:
+    for _ in range(MAX_SHIFTS):
+        if not failed:
+            return factor
         factor, failed = dpotrf(H + np.diag(np.broadcast_to(shift, len(H))), lower=1)
         shift = 100.0 * shift
-    return factor
+    # Not finite, most likely: steps along the gradient itself are left.
+    return np.eye(len(H))

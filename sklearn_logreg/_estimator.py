@@ -21,7 +21,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from ._certificate import duality_gap
 from ._export import to_sklearn
-from ._losses import LogLoss, SoftmaxLoss
+from ._losses import LogLoss, SoftmaxLoss, constant_loss
 from ._objective import Evaluation, Objective
 from ._penalties import ElasticNet
 from ._preconditioner import descend
@@ -234,7 +234,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         scale = self.C * totals.sum()
         penalty = ElasticNet(self.l1_ratio / scale, (1.0 - self.l1_ratio) / scale)
         loss = LogLoss() if len(classes) == 2 else SoftmaxLoss(len(classes))
-        source = make_source(X, None if self.n_jobs is None else effective_n_jobs(self.n_jobs))
+        source = make_source(X, None if self.n_jobs is None else effective_n_jobs(self.n_jobs), loss.n_outputs)
         objective = Objective(source, loss.encode(codes), weight, loss, penalty, bool(self.fit_intercept))
 
         def unpack(coef):
@@ -251,7 +251,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         with source.without_blas_threads(loss.n_outputs):
             result = self._solve(objective, trace, classes, totals)
             status, found = diagnose(objective, result, X, y)
-            coef = result.evaluation.coef
+            coef = objective.centre(result.evaluation.coef)
             gap = duality_gap(objective, coef, coef if result.ahead is None else result.ahead)
 
         if lines:
@@ -263,7 +263,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
             "tol": self.tol,
             "violation": result.evaluation.violation,
             "dtype": source.dtype,
-            "learning_rate": self.learning_rate,
+            "learning_rate": 0.0 if self.learning_rate == "auto" else self.learning_rate,
             "stable_rate": np.nan,
             "separable": describe(found, getattr(self, "feature_names_in_", None)),
             "remedy": "Raise max_iter." if self.solver == "preconditioned" else (
@@ -301,22 +301,23 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
     def _solve(self, objective, trace, classes, totals):
         """The result of the solver."""
         coef = np.zeros(objective.shape)
-        warm = self._is_warm(objective, classes)
-        if warm:
-            W = self.coef_.toarray() if sparse.issparse(self.coef_) else self.coef_
-            coef[:, : objective.n_features] = W
-            coef[:, objective.n_features :] = self.intercept_[:, None]
-        elif self.solver == "preconditioned" and self.fit_intercept:
+        if self.solver == "preconditioned" and self.fit_intercept:
             coef[:, -1] = objective.loss.start(totals)
+        warm = None
+        if self._is_warm(objective, classes):
+            W = self.coef_.toarray() if sparse.issparse(self.coef_) else self.coef_
+            b = self.intercept_[:, None] if self.fit_intercept else np.empty((len(W), 0))
+            warm = np.concatenate([W, b], axis=1).astype(np.float64)
         if self.max_iter == 0:
             unknown = np.full_like(coef, np.nan)
             nothing = Evaluation(coef, np.nan, unknown, unknown, np.inf, False)
             return Result(nothing, Status.MAX_ITER)
         if self.solver == "preconditioned":
-            return descend(objective, coef, trace, check_random_state(self.random_state), warm)
+            baseline = constant_loss(totals if self.fit_intercept else np.ones_like(totals))
+            return descend(objective, coef, trace, check_random_state(self.random_state), warm, baseline)
         solve = {"gd": gradient_descent, "nesterov": nesterov}[self.solver]
         step_size = 1.0 / objective.lipschitz() if self.learning_rate == "auto" else self.learning_rate
-        return solve(objective, coef, step_size, trace)
+        return solve(objective, coef if warm is None else warm, step_size, trace)
 
     def _is_warm(self, objective, classes):
         """Is there a previous solution of the same shape and classes to start from?"""

@@ -15,6 +15,12 @@ import numpy as np
 from scipy.special import expit
 
 
+def constant_loss(class_weights):
+    """Mean log loss of the best constant prediction: the entropy of the classes' shares."""
+    shares = class_weights / class_weights.sum()
+    return float(-shares @ np.log(shares))
+
+
 class LogLoss:
     """Binary log loss of one raw prediction a row; codes are -1 (second class) and +1 (first class).
 

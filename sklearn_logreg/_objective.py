@@ -141,6 +141,17 @@ class Objective:
             W[:] = self.penalty.prox(W, step_size)
         return coef
 
+    def centre(self, coef):
+        """The same softmax model, its intercepts, and weights without a penalty, summing to zero over the classes."""
+        if self.shape[0] == 1:
+            return coef
+        excess = coef.mean(axis=0)
+        if self.penalty:
+            excess[: self.n_features] = 0.0
+        # What sums to zero but for rounding stays as it is, so that a warm start at the optimum changes no digit.
+        excess[np.abs(excess) <= 1e-14 * np.abs(coef).max(axis=0)] = 0.0
+        return coef - excess
+
     def resolution(self, evaluation):
         """Differences of J below this are rounding."""
         return 8.0 * np.finfo(self.source.dtype).eps * abs(evaluation.value)

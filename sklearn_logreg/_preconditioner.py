@@ -4,15 +4,17 @@
 preconditioner      P                                                      where
 ==================  =====================================================  ===========================================
 Hessian             inverse Hessian on a sample of rows, or on all         up to 2000 unknowns
-Hessian by class    the same, one block a class                            softmax with more
-RowSpace            inverse Hessian on the span of the rows                fewer rows than features, no L1
+Hessian by class    the same, one block a class                            softmax with more, no L1
+RowSpace            inverse Hessian on the span of the rows                few rows, more features, L2
 Diagonal            inverse of the diagonal of the Hessian                 many rows and features, no L1
-WorkingSet          the Hessian on the features that matter                many features, with L1
+WorkingSet          the Hessian on the features that matter                more unknowns, with L1
+Orthant             the diagonal, within the orthant of the weights        a working set that is too large itself
 ==================  =====================================================  ===========================================
 
-All but WorkingSet are refined by curvature pairs as the solver goes.  They live in the standardised coordinates of
-:mod:`._objective`, where the gradient of J has no units.  With an L1 penalty the step minimises the quadratic model
-that P stands for plus the penalty, without touching the data (proximal Newton; Lee, Sun and Saunders 2014).
+All but RowSpace and WorkingSet are refined by curvature pairs as the solver goes.  They live in the standardised
+coordinates of :mod:`._objective`, where the gradient of J has no units.  With an L1 penalty the step minimises the
+quadratic model that P stands for plus the penalty, without touching the data (proximal Newton; Lee, Sun and Saunders
+2014).
 """
 
 from __future__ import annotations
@@ -54,19 +56,25 @@ MAX_ROW_SPACE = 3000
 ROW_SPACE_NANOSECONDS = 0.03
 
 
-def descend(objective, coef, trace, random_state, warm=False):
-    """Minimise the objective by preconditioned gradient descent; from coef itself if it is a warm start."""
-    if objective.penalty.l1:
-        # All-zero weights may be optimal, and are then exact: look there first.
-        here = objective.evaluate(coef)
+def descend(objective, coef, trace, random_state, warm=None, baseline=np.inf):
+    """Minimise the objective from coef; or from ``warm``, if there is one and J is at most ``baseline`` there."""
+    here: Any = None
+    if warm is not None or objective.penalty.l1:
+        # With L1, all-zero weights may be optimal, and are then exact: look there first.
+        here = objective.evaluate(coef if warm is None else warm)
         status = trace.add(here)
         if status:
             return Result(here, status)
-    preconditioner, coef = _prepare(objective, coef, random_state, warm)
-    result = preconditioned(objective, coef, preconditioner, trace)
-    here = result.evaluation
-    # Not to be evaluated: the dual point of the certificate.
-    result.ahead = here.coef + preconditioner.step(here, tol=0.2 * here.violation)[0]
+    if warm is not None and here.value <= baseline:
+        coef = warm
+    elif warm is not None:
+        warm = here = None
+    preconditioner, start = _prepare(objective, coef, random_state, warm is not None)
+    result = preconditioned(objective, start, preconditioner, trace, here if start is coef else None)
+    if objective.penalty:
+        # Not to be evaluated: the dual point of the certificate.
+        here = result.evaluation
+        result.ahead = here.coef + preconditioner.step(here, tol=0.2 * here.violation)[0]
     return result
 
 
@@ -78,8 +86,7 @@ def _prepare(objective, coef, random_state, warm=False):
     is_wide = n_rows < min(objective.n_features, MAX_ROW_SPACE)
     if objective.penalty and not has_l1 and is_wide and in_row_space:
         preconditioner = RowSpacePreconditioner(objective, random_state)
-        start = preconditioner.start(coef)
-        return preconditioner, coef if warm else start
+        return preconditioner, preconditioner.start(coef)
     by_class = n_outputs * q > MAX_HESSIAN
     if by_class and has_l1:
         return WorkingSet(objective, random_state), coef
@@ -264,9 +271,10 @@ class HessianPreconditioner(Preconditioner):
         step = self.objective.standardise(there.coef - here.coef).ravel()
         change = (there.standardised - here.standardised).ravel()
         curvature, H = np.dot(step, change), self.hessian[0]
-        if curvature > 1e-12 * np.linalg.norm(step) * np.linalg.norm(change):
-            Hs = H @ step
-            H += np.outer(change, change / curvature) - np.outer(Hs, Hs / np.dot(step, Hs))
+        Hs = H @ step
+        expected = np.dot(step, Hs)
+        if curvature > 1e-12 * np.linalg.norm(step) * np.linalg.norm(change) and expected > 1e-12 * curvature:
+            H += np.outer(change, change / curvature) - np.outer(Hs, Hs / expected)
 
     def _proximal_step(self, here):
         """The step to the minimum of the quadratic model plus l1 |W|_1, as exact as the outer step deserves."""
@@ -318,13 +326,23 @@ class RowSpacePreconditioner:
         self.random_state = random_state
 
     def start(self, coef):
-        """The optimum in the span of the rows, from the intercept of coef."""
+        """The optimum in the span of the rows, from the projection of coef on it."""
+        W = coef[:, : self.objective.n_features]
         point = np.zeros(self.reduced.shape)
-        point[:, self.reduced.n_features :] = coef[:, self.objective.n_features :]
+        point[:, : self.reduced.n_features] = self._project(W)
+        intercept = coef[:, self.objective.n_features :]
+        if self.objective.fit_intercept:
+            intercept = intercept + (W @ self.objective.mean)[:, None]
+        point[:, self.reduced.n_features :] = intercept
         self.inner, point = _prepare(self.reduced, point, self.random_state)
         here = preconditioned(self.reduced, point, self.inner, Trace(tol=1e-9, max_iter=100)).evaluation
-        self.inner.step(here, tol=1.0)
+        self.inner.step(here, tol=1.0)  # so that it has a Hessian, here
         return self._expand(here.coef)
+
+    def _project(self, W):
+        """W (X - mean)' L^-T."""
+        projected = self.objective.source.project(W) - (W @ self.objective.mean)[:, None]
+        return solve_triangular(self.L, projected.T, lower=True, check_finite=False).T
 
     def _expand(self, point):
         """Weights and intercept for a point of the reduced problem."""
@@ -342,18 +360,16 @@ class RowSpacePreconditioner:
         """A Newton step in the span of the rows."""
         objective, n = self.objective, self.reduced.n_features
         p = objective.n_features
-        # By the chain rule: d/dV = (d/dW) (X - mean)' L^-T, with the intercept held at the mean of the features.
-        centred = here.standardised[:, :p] * objective.scale
-        projected = objective.source.project(centred) - (centred @ objective.mean)[:, None]
         gradient = np.empty(self.reduced.shape)
-        gradient[:, :n] = solve_triangular(self.L, projected.T, lower=True, check_finite=False).T
+        # By the chain rule: d/dV = (d/dW) (X - mean)' L^-T, with the intercept held at the mean of the features.
+        gradient[:, :n] = self._project(here.standardised[:, :p] * objective.scale)
         gradient[:, n:] = here.gradient[:, p:]
         std = self.reduced.standardise_gradient(gradient)
         direction = -self.inner.pairs.solve(std, self.inner.solve)
         return self._expand(self.reduced.unstandardise(direction)), np.vdot(std, direction)
 
     def update(self, here, there):
-        """The Hessian is exact up to rounding: there is nothing to learn."""
+        """The start is optimal up to rounding: there is nothing to learn."""
 
 
 class WorkingSet:

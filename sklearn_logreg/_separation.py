@@ -120,6 +120,8 @@ def separation(X, y, sample_weight=None, fit_intercept=True, time_limit=None):
         X = X.toarray() if n_rows * n_features <= MAX_DENSE else sparse.csr_matrix(X)
     X = X.astype(np.float64)
     Z, columns = _independent_columns(X, fit_intercept)
+    if not Z.shape[1]:
+        return Separation("none", [], np.zeros((1 if len(classes) == 2 else len(classes), n_features)))
     A = _margins(Z, codes, len(classes))
     bound = np.ones(A.shape[1])
     options = {} if time_limit is None else {"time_limit": time_limit}
@@ -216,7 +218,7 @@ def diagnose(objective, result, X, y):
     if entries <= (MAX_ENTRIES if shows else MAX_ENTRIES // 10) and (shows or status is Status.MAX_ITER):
         try:
             found = separation(X, y, objective.weight, objective.fit_intercept, TIME_LIMIT)
-        except TimeoutError:
+        except (TimeoutError, RuntimeError):
             found = None
         if found is not None:
             return (Status.SEPARABLE if found else status), found

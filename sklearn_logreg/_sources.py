@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import cache, cached_property
 from math import prod
 from queue import SimpleQueue
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,24 @@ def _threadpools():
 def allowed_threads():
     """As many threads as BLAS may use now: joblib's workers and threadpoolctl's limits lower it."""
     return min((pool["num_threads"] for pool in _threadpools().info()), default=1)
+
+
+_limit_lock = RLock()
+_limits: list[Any] = []  # one entry a user; the first holds the limit
+
+
+@contextmanager
+def _one_blas_thread():
+    """BLAS on one thread; the first fit to come sets the limit and the last to leave lifts it, in whatever order."""
+    with _limit_lock:
+        _limits.append(_limits[0] if _limits else _threadpools().limit(limits=1, user_api="blas"))
+    try:
+        yield
+    finally:
+        with _limit_lock:
+            limit = _limits.pop()
+            if not _limits:
+                limit.restore_original_limits()
 
 
 class Workspace:
@@ -107,7 +126,7 @@ class Source:
         if n_outputs * min(self.n_features, self.n_rows) > MAX_SERIAL_UNKNOWNS:
             return nullcontext()
         len(self._workspaces)  # sees how many threads are allowed before the limit is set
-        return _threadpools().limit(limits=1, user_api="blas")
+        return _one_blas_thread()
 
     def sum_over_blocks(self, function, nanoseconds=None):
         """Sums of the entries of function(X_b, rows, work) over all row blocks.
@@ -139,7 +158,7 @@ class Source:
                 free.put(work)
 
         # The threads map the blocks; BLAS threads inside them would compete for the same cores.
-        with _threadpools().limit(limits=1, user_api="blas"):
+        with _one_blas_thread():
             return _sum_in_order(self._pool.map(on_a_thread, self.groups))
 
     def centred(self, X_b, mean, intercept, work):
@@ -226,9 +245,9 @@ def _sum_in_order(parts):
 class DenseSource(Source):
     """A two-dimensional array, C- or F-ordered, of any real dtype: read block by block, never copied whole."""
 
-    def __init__(self, X, n_threads=None):
+    def __init__(self, X, n_threads=None, n_outputs=1):
         n, p = X.shape
-        block_rows = int(np.clip(BLOCK_BYTES // (8 * max(p, 1)), 64, MAX_BLOCK_ROWS))
+        block_rows = int(np.clip(BLOCK_BYTES // (8 * max(p, n_outputs)), 64, MAX_BLOCK_ROWS))
         super().__init__(X, block_rows, n * (0.3 * p + 10.0), n_threads)
         self.gram_nanoseconds = n * (0.03 * p**2 + 3.0 * p + 10.0)
         self.needs_no_copy = X.flags.c_contiguous and X.dtype == self.dtype
@@ -325,10 +344,10 @@ class SparseBlock:
 class SparseSource(Source):
     """A CSR matrix or array; blocks are views of its rows."""
 
-    def __init__(self, X, n_threads=None):
+    def __init__(self, X, n_threads=None, n_outputs=1):
         n, p = X.shape
         per_row = X.nnz / max(n, 1) + 1.0
-        block_rows = int(np.clip(BLOCK_BYTES // (12 * per_row), 64, 4 * MAX_BLOCK_ROWS))
+        block_rows = int(np.clip(BLOCK_BYTES // max(12 * per_row, 8 * n_outputs), 64, 4 * MAX_BLOCK_ROWS))
         super().__init__(X, block_rows, 3.0 * X.nnz + 10.0 * n, n_threads)
         # Density above which rows are made dense for BLAS: where 2.5 ns times the square of the entries of a row
         # exceeds 0.03 ns times the square of the features (a9a, w8a, adult, phishing, ijcnn1).
@@ -431,6 +450,6 @@ class SparseSource(Source):
         return mean + shift, np.sqrt(np.maximum(squares - shift**2, 0.0))
 
 
-def make_source(X, n_threads=None):
-    """The source of validated data: an array, or a CSR matrix."""
-    return (SparseSource if sparse.issparse(X) else DenseSource)(X, n_threads)
+def make_source(X, n_threads=None, n_outputs=1):
+    """The source of validated data: an array, or a CSR matrix; blocks leave room for n_outputs numbers a row."""
+    return (SparseSource if sparse.issparse(X) else DenseSource)(X, n_threads, n_outputs)

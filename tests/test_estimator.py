@@ -279,9 +279,13 @@ def test_frames(library, binary):
     model = LogisticRegression().fit(frame, frames.Series(y), sample_weight=frames.Series(np.ones(120)))
     reference = LogisticRegression().fit(array, y, sample_weight=np.ones(120))
     assert_allclose(model.coef_, reference.coef_, rtol=1e-12)  # one may be in F order
-    assert_array_equal(model.feature_names_in_, ["a", "b", "c", "d"])
+    # Where this scikit-learn can read the names: 1.7 cannot read those of the newest polars.
+    names = getattr(StandardScaler().fit(frame), "feature_names_in_", None)
+    assert_array_equal(getattr(model, "feature_names_in_", None), names)
     assert_array_equal(model.predict(frame), reference.predict(array))
     assert not hasattr(reference, "feature_names_in_")
+    if names is None:
+        return
     with pytest.raises(ValueError, match="feature names"):
         model.predict(frame[["b", "a", "c", "d"]])
     with pytest.warns(UserWarning, match="does not have valid feature names"):
