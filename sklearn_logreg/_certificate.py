@@ -7,14 +7,13 @@ never negative (Fenchel-Young):
     gap  =  (1/S) sum_i s_i KL(q_i || p_i)  +  sum_j f(w_j, v_j),     V = (1/S) sum_i s_i (q_i - y_i) x_i'
     f(w, v)  =  pen(w) + w v + pen*(-v),       pen(w) = l1 |w| + l2/2 w^2
 
-with p the probabilities of the model.  Without L2 the dual point must also have |v_j| <= l1, so the residuals q_i -
-y_i are
-shrunk by a common factor (Mairal 2010, section 2.3).  In this form nothing cancels, and the bound stays sharp at 1e-15.
+with p the probabilities of the model.  Without L2 the dual point must also have |v_j| <= l1, so the residuals
+q_i - y_i are shrunk by a common factor (Mairal 2010, section 2.3).  In this form nothing cancels, and the bound stays
+sharp at 1e-15.
 
-Any such q give a proof; the better they fit, the sharper the bound.  They are taken from a point ahead of the
-returned one,
-where the solver would have gone next.  From the returned point itself the bound was 2 to 60 times the true gap with
-L2, and with pure L1, where shrinking costs to first order, up to 1e7 times.
+Any such q give a proof; the better they fit, the sharper the bound.  They are taken from a point ahead of the returned
+one, where the solver would have gone next.  From the returned point itself the bound was 2 to 60 times the true gap
+with L2, and with pure L1, where shrinking costs to first order, up to 1e7 times.
 """
 
 from __future__ import annotations

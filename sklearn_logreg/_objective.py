@@ -14,9 +14,9 @@ Standardised coordinates.  With the weighted mean and standard deviation of feat
     u_j = sd_j w_j,    c = b + mean . w     (so that w.x + b = u . (x - mean)/sd + c),
 
 J is the same function whatever the units and the origin of the features; without intercept mean is 0 and sd the
-root mean square, and a constant feature has scale 1.  The gradient there, (g_j - mean_j g_b)/sd_j and g_b, divided by
-the mean probability that the model gives to the wrong classes, is the *violation*: the stopping criterion of every
-solver, without units, recomputable from (X, y, s, coef_, intercept_).
+root mean square, and a feature whose scale would be 0 has scale 1.  The gradient there, (g_j - mean_j g_b)/sd_j and
+g_b, divided by the mean probability that the model gives to the wrong classes, is the *violation*: the stopping
+criterion of every solver, without units, recomputable from (X, y, s, coef_, intercept_).
 """
 
 from __future__ import annotations
