@@ -42,11 +42,9 @@ class LogLoss:
         return np.array([np.log(class_weights[1] / class_weights[0])])
 
     def evaluate(self, raw, codes, weight, work):
-        """Sums of loss, of P(wrong class) and of the weight of rows on the wrong side; raw becomes the residuals."""
+        """Sums of loss and of P(wrong class); raw becomes the residuals."""
         u = raw[0]
         u *= codes
-        missed = u >= 0.0
-        missed = np.count_nonzero(missed) if weight is None else weight @ missed
         loss = np.abs(u, out=work.array("loss", u.shape))
         np.negative(loss, out=loss)
         np.exp(loss, out=loss)
@@ -60,7 +58,11 @@ class LogLoss:
             total, wrong = weight @ loss, weight @ u
             u *= weight
         u *= codes
-        return total, wrong, missed
+        return total, wrong
+
+    def misses(self, raw, codes):
+        """Which rows are on the wrong side, or on the boundary; raw is kept."""
+        return raw[0] * codes >= 0.0
 
     def curvature(self, raw):
         """Second derivative p (1 - p), exact in both tails; overwrites raw."""
@@ -99,13 +101,11 @@ class SoftmaxLoss:
         return log_weights - log_weights.mean()
 
     def evaluate(self, raw, codes, weight, work):
-        """Sums of loss, of P(wrong classes) and of the weight of misclassified rows; raw becomes the residuals."""
+        """Sums of loss and of P(wrong classes); raw becomes the residuals."""
         own = codes, np.arange(raw.shape[1])
         raw -= raw[own]
         raw[own] = -np.inf
         largest = raw.max(axis=0)
-        missed = largest >= 0.0
-        missed = np.count_nonzero(missed) if weight is None else weight @ missed
         np.maximum(largest, 0.0, out=largest)
         raw -= largest
         np.exp(raw, out=raw)
@@ -119,9 +119,16 @@ class SoftmaxLoss:
         raw /= total
         raw[own] = -wrong
         if weight is None:
-            return loss.sum(), wrong.sum(), missed
+            return loss.sum(), wrong.sum()
         raw *= weight
-        return weight @ loss, weight @ wrong, missed
+        return weight @ loss, weight @ wrong
+
+    def misses(self, raw, codes):
+        """Which rows have another class in front, or level; raw is kept."""
+        own = codes, np.arange(raw.shape[1])
+        others = raw.copy()
+        others[own] = -np.inf
+        return others.max(axis=0) >= raw[own]
 
     def probabilities(self, raw):
         """exp(raw_k) / sum_l exp(raw_l); overwrites raw."""

@@ -78,13 +78,18 @@ class Objective:
 
     def evaluate(self, coef):
         """J and its gradient at coef, rounded to the precision of the data; one pass, which reads every row once."""
-        W, b = self._split(coef.astype(self.source.dtype, copy=False))
+        rounded = coef.astype(self.source.dtype, copy=False)
+        W, b = self._split(rounded)
         source, loss = self.source, self.loss
 
         def sums(X_b, rows, work):
             raw = self._raw(W, b, X_b, work)
             weight = None if self.weight is None else self.weight[rows]
-            value, wrong, missed = loss.evaluate(raw, self.codes[rows], weight, work)
+            missed = 0.0
+            if not self.penalty:
+                misses = loss.misses(raw, self.codes[rows])
+                missed = np.sum(misses if weight is None else weight[misses])
+            value, wrong = loss.evaluate(raw, self.codes[rows], weight, work)
             gradient = work.array("gradient", self.shape)
             by_feature, by_intercept = self._split(gradient)
             by_feature[:] = source.accumulate(raw.astype(source.dtype, copy=False), X_b)
@@ -92,7 +97,7 @@ class Objective:
             return value, wrong, missed, gradient
 
         value, wrong, missed, gradient = source.sum_over_blocks(sums)
-        coef = coef.astype(source.dtype, copy=False).astype(np.float64, copy=False)
+        coef = rounded.astype(np.float64, copy=False)
         W, _ = self._split(coef)
         value = value / self.total_weight + self.penalty.value(W)
         wrong /= self.total_weight

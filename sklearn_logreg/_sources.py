@@ -22,10 +22,11 @@ from scipy import sparse
 from scipy.linalg import eigvalsh
 from threadpoolctl import ThreadpoolController  # comes with scikit-learn, which needs it itself
 
-# A block is read twice by a pass, for the raw predictions and for the gradient; the second time it comes from the
-# second-level cache.  Of 128 KiB to 4 MiB, 1 and 2 MiB were best on 300 000 x 100.  Rows are capped so that the
-# vectors of the loss stay in cache when there are few features.
-BLOCK_BYTES = 2**21
+# A block is read twice by a pass, for the raw predictions and for the gradient; the second time it comes from cache.
+# Of 512 KiB to 8 MiB, 2 and 4 MiB were best for one thread on 1 000 000 x 100, and 4 MiB for two, which take the
+# interpreter's lock in turn some fifteen times a block.  Rows are capped so that the vectors of the loss stay in cache
+# when there are few features.
+BLOCK_BYTES = 2**22
 MAX_BLOCK_ROWS = 2**15
 # Features up to which a sparse block is centred before its Gram matrix is formed: for so few it takes no longer.
 NARROW = 32
@@ -250,10 +251,15 @@ class DenseSource(Source):
         block_rows = int(np.clip(BLOCK_BYTES // (8 * max(p, n_outputs)), 64, MAX_BLOCK_ROWS))
         super().__init__(X, block_rows, n * (0.3 * p + 10.0), n_threads)
         self.gram_nanoseconds = n * (0.03 * p**2 + 3.0 * p + 10.0)
-        self.needs_no_copy = X.flags.c_contiguous and X.dtype == self.dtype
+        # What fits in cache as a whole is there already.
+        self.needs_no_copy = X.flags.c_contiguous and X.dtype == self.dtype and X.nbytes <= BLOCK_BYTES
 
     def block(self, rows, work):
-        """X[rows], brought into cache in one piece where it is not: an F-ordered pass takes half the time that way."""
+        """X[rows], brought into cache by a copy.
+
+        gemv reads from memory at a third of the speed of a copy (10 against 30 GB/s): a pass takes two thirds of the
+        time that way, half with Fortran order.
+        """
         X_b = self.X[rows]
         if self.needs_no_copy:
             return X_b
