@@ -427,7 +427,7 @@ def _weights(class_weight, sample_weight, X, y, classes, codes):
         sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         if not sample_weight.any():
             raise ValueError("All sample weights are zero: there is nothing to fit. Give some rows a positive weight.")
-    totals = np.bincount(codes, sample_weight, minlength=len(classes))
+    totals = _class_totals(codes, sample_weight, len(classes))
     if class_weight is not None:
         _check_totals(classes, totals, "sample_weight")
         by_class = compute_class_weight(class_weight, classes=classes, y=y, sample_weight=sample_weight)
@@ -436,6 +436,15 @@ def _weights(class_weight, sample_weight, X, y, classes, codes):
         sample_weight = by_row if sample_weight is None else sample_weight * by_row
     _check_totals(classes, totals, "sample_weight and class_weight")
     return sample_weight, totals.astype(np.float64)
+
+
+def _class_totals(codes, sample_weight, n_classes, n_rows=2**16):
+    """Total weight of each class, some rows at a time: counting takes eight bytes a row."""
+    totals = np.zeros(n_classes)
+    for start in range(0, len(codes), n_rows):
+        rows = slice(start, start + n_rows)
+        totals += np.bincount(codes[rows], None if sample_weight is None else sample_weight[rows], n_classes)
+    return totals
 
 
 def _check_totals(classes, totals, source):

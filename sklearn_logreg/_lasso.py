@@ -5,49 +5,59 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-from scipy.linalg import solve_triangular
 from scipy.linalg.lapack import dpotrs
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import enet_path
 
 from ._cholesky import cholesky
 
+# Sweeps of coordinate descent between two polishes, and rounds of both.
+SWEEPS = 20
+MAX_ROUNDS = 20
 # Newton steps of one polish: entries that are still leaving after so many are coordinate descent's work.
-MAX_POLISH = 10
+MAX_POLISH = 3
+# Ridge, against the diagonal, that keeps the model bounded from below.
+RIDGE = 1e-12
 
 
-def lasso(H, g, scale, l1, w, accuracy):
+def lasso(H, g, scale, l1, w, accuracy, n_classes=1):
     """argmin_v g.u + u'Hu/2 + l1 |v|_1 with u = scale (v - w), up to a violation of ``accuracy``.
 
-    scikit-learn's coordinate descent solves it, as a lasso whose data are the Cholesky factor of H.
+    scikit-learn's coordinate descent solves it, from the matrix alone.  With ``n_classes`` the weights are those of one
+    class after another, and the model does not change when all classes of a feature move together.
     """
-    size = len(H)
-    H = H + np.diag(1e-12 * np.diagonal(H) + np.finfo(float).tiny)
-    L = cholesky(H, 1e-10 * np.diagonal(H))
+    size, diagonal = len(H), np.diagonal(H) + np.finfo(float).tiny
+    H = H + np.diag(RIDGE * diagonal)
     target = H @ (scale * w) - g
-    y = solve_triangular(L, target, lower=True, check_finite=False)
-    X = np.asfortranarray(np.tril(L).T * scale)
-    gram, Xy = H * np.outer(scale, scale), target * scale
-    total = max(float(y @ y), np.finfo(float).tiny)
-    v = w.copy()  # enet_path works in place
-    gap = accuracy**2
-    for _ in range(6):
+    gram, Xy = H * scale * scale[:, None], target * scale
+    # A lasso has data, here only known to have this Gram matrix: stand-ins of the right shape, and a target at least as
+    # large as any that would give Xy, on which the library's bounds on the coefficients remain true.
+    X = np.zeros((1, size), order="F")
+    y = np.sqrt([np.dot(target, scale * w) + abs(np.dot(g, scale * w)) + np.sum(g**2 / diagonal) / RIDGE])
+    v = w.copy()
+    for _ in range(MAX_ROUNDS):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             _, path, _ = enet_path(
-                X, y, l1_ratio=1.0, alphas=[l1 / size], precompute=gram, Xy=Xy, coef_init=v, check_input=False,
-                copy_X=False, tol=gap / total, max_iter=100,
+                X, y, l1_ratio=1.0, alphas=[l1], precompute=gram, Xy=Xy, coef_init=v, check_input=False, copy_X=False,
+                tol=0.0, max_iter=SWEEPS,
             )  # fmt: skip
         v = path[:, 0]
+        if n_classes > 1:
+            v = median_free(v.reshape(n_classes, -1)).ravel()
         if _violation(gram, Xy, scale, l1, v) <= accuracy:
             break
-        # One coordinate at a time crawls along directions that are nearly flat, as the one in which all classes of
-        # softmax move together; all that are not zero at once do not.
+        # One coordinate at a time crawls along directions that are nearly flat; all that are not zero at once do not.
         v = _polish(H, target, scale, l1, v)
         if _violation(gram, Xy, scale, l1, v) <= accuracy:
             break
-        gap *= 1e-2
     return v
+
+
+def median_free(V):
+    """The weights of softmax, one row a class, moved to where |V|_1 is least: the median of each column is zero."""
+    ordered = np.sort(V, axis=0)
+    return V - np.clip(0.0, ordered[(len(V) - 1) // 2], ordered[len(V) // 2])
 
 
 def _violation(gram, Xy, scale, l1, v):
@@ -58,22 +68,28 @@ def _violation(gram, Xy, scale, l1, v):
 
 
 def _polish(H, target, scale, l1, v):
-    """The minimum of the model over the orthant of v: Newton steps that stop where an entry becomes zero, for good."""
-    v = v.copy()
+    """Towards the minimum of the model over the orthant of v: Newton steps in which entries become zero, for good."""
     for _ in range(MAX_POLISH):
         A = np.flatnonzero(v)
         if not len(A):
             break
         u, sign = scale[A] * v[A], np.sign(v[A])
-        factor = cholesky(H[np.ix_(A, A)], 1e-10 * np.diagonal(H)[A])
-        step = dpotrs(factor, target[A] - l1 * sign / scale[A], lower=1)[0] - u
+        H_A, goal = H[np.ix_(A, A)], target[A] - l1 * sign / scale[A]
+        step = dpotrs(cholesky(H_A, 1e-10 * np.diagonal(H_A)), goal, lower=1)[0] - u
         crosses = sign * (u + step) < 0.0
+
+        def value(u, H_A=H_A, goal=goal):
+            return 0.5 * u @ (H_A @ u) - goal @ u
+
+        # All that would change sign become zero at once; if that does not pay, all go as far as the first of them.
+        there = np.where(crosses, 0.0, u + step)
+        if crosses.any() and value(there) > value(u):
+            ratio = np.where(crosses, -u, np.inf) / np.where(crosses, step, 1.0)
+            first = np.argmin(ratio)
+            there = u + ratio[first] * step
+            there[first] = 0.0
+        v = v.copy()
+        v[A] = there / scale[A]
         if not crosses.any():
-            v[A] = (u + step) / scale[A]
             break
-        ratio = np.full(len(A), np.inf)
-        ratio[crosses] = -u[crosses] / step[crosses]
-        first = np.argmin(ratio)
-        v[A] = (u + ratio[first] * step) / scale[A]
-        v[A[first]] = 0.0
     return v

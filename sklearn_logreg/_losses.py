@@ -14,6 +14,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import expit
 
+# A row far on the wrong side pulls with all its weight and curves hardly at all: a model of J that believed it would go
+# ten thousands of times too far.
+LEAST_CURVATURE = 0.03
+
 
 def constant_loss(class_weights):
     """Mean log loss of the best constant prediction: the entropy of the classes' shares."""
@@ -64,10 +68,11 @@ class LogLoss:
         """Which rows are on the wrong side, or on the boundary; raw is kept."""
         return raw[0] * codes >= 0.0
 
-    def curvature(self, raw):
-        """Second derivative p (1 - p), exact in both tails; overwrites raw."""
+    def curvature(self, raw, codes=None):
+        """Second derivative p (1 - p), exact in both tails; with codes, not below its least; overwrites raw."""
+        least = 0.0 if codes is None else LEAST_CURVATURE * (raw * codes > 0.0)
         e = np.exp(np.negative(np.abs(raw, out=raw), out=raw), out=raw)
-        return e / np.square(1.0 + e)
+        return np.maximum(e / np.square(1.0 + e), least)
 
     def all_probabilities(self, raw):
         """Probabilities of both classes, each exact in its own tail."""
@@ -137,10 +142,14 @@ class SoftmaxLoss:
         raw /= raw.sum(axis=0)
         return raw
 
-    def curvature(self, raw):
-        """Second derivatives p_k (1 - p_k) of one class at a time; overwrites raw."""
+    def curvature(self, raw, codes=None):
+        """Second derivatives p_k (1 - p_k) of one class at a time; with codes, not below their least; overwrites raw."""
         p = self.probabilities(raw)
-        return p * (1.0 - p)
+        h = p * (1.0 - p)
+        if codes is not None:
+            own = codes == np.arange(len(raw))[:, None]
+            np.maximum(h, LEAST_CURVATURE * ((p > 0.5) != own), out=h)
+        return h
 
     def all_probabilities(self, raw):
         """Probabilities of all classes; raw is kept."""

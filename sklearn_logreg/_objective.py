@@ -25,6 +25,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ._sources import Workspace
+
 # Numbers held at a time while the Hessian of softmax is formed: 16 MiB of them.
 BETWEEN_ENTRIES = 2**21
 # Features, or rows, up to which the largest curvature is an eigenvalue of a matrix of inner products.
@@ -199,17 +201,31 @@ class Objective:
         self._split(out)[0][:] = self.penalty.l2 / self.scale**2
         return out
 
-    def curvature(self, coef, by_class=False):
+    def residuals(self, coef):
+        """Derivatives of the loss with respect to the raw predictions, and the probabilities, of all rows: (n_outputs, n).
+
+        The probabilities are those of the second class, or of all.
+        """
+        W, b = self._split(coef)
+        raw = self.source.project(W)
+        raw += b.sum(axis=1, keepdims=True)
+        self.loss.evaluate(raw, self.codes, None, Workspace())
+        own = self.loss.own_class(self.codes)
+        P = raw + (own if self.shape[0] == 1 else own == np.arange(self.shape[0])[:, None])
+        return raw, P
+
+    def curvature(self, coef, by_class=False, exact=False):
         """Hessian of the mean loss in standardised coordinates, over the entries of coef in order.
 
-        ``by_class`` gives its diagonal blocks alone, shape (n_outputs, p + 1, p + 1).  Reads every row once.
+        ``by_class`` gives its diagonal blocks alone, shape (n_outputs, p + 1, p + 1).  Unless ``exact``, rows far on the
+        wrong side are given some curvature.  Reads every row once.
         """
         W, b = self._split(coef.astype(self.source.dtype, copy=False))
         blockwise = by_class or self.loss.n_outputs == 1
 
         def sums(X_b, rows, work):
             raw = self._raw(W, b, X_b, work)
-            P = self.loss.curvature(raw) if blockwise else self.loss.probabilities(raw)
+            P = self.loss.curvature(raw, None if exact else self.codes[rows]) if blockwise else self.loss.probabilities(raw)
             weight = None if self.weight is None else self.weight[rows]
             h = P if weight is None else P * weight
             blocks = np.stack([self.source.gram(X_b, h_k, self.mean, self.fit_intercept, work) for h_k in h])
@@ -242,7 +258,7 @@ class Objective:
         W, b = self._split(coef.astype(self.source.dtype, copy=False))
 
         def sums(X_b, rows, work):
-            h = self.loss.curvature(self._raw(W, b, X_b, work))
+            h = self.loss.curvature(self._raw(W, b, X_b, work), self.codes[rows])
             if self.weight is not None:
                 h = h * self.weight[rows]
             return h.sum(axis=1), *self.source.second_moments(h, X_b)
@@ -290,12 +306,6 @@ class Objective:
         penalty = type(self.penalty)(self.penalty.l1 * growth, self.penalty.l2 * growth + pseudo_row)
         coordinates = self.mean, self.scale
         return Objective(source, self.codes[rows], None, self.loss, penalty, self.fit_intercept, coordinates)
-
-    def restrict(self, columns):
-        """The objective on some of the features, the weights of all others being zero."""
-        coordinates = self.mean[columns], self.scale[columns]
-        source, penalty = self.source.restrict(columns), self.penalty.restrict(columns)
-        return Objective(source, self.codes, self.weight, self.loss, penalty, self.fit_intercept, coordinates)
 
     def lipschitz(self):
         """An upper bound on the curvature of the smooth part of J in the coordinates of the features.

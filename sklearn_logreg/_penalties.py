@@ -45,9 +45,5 @@ class ElasticNet:
         slack = V + self.l2 * best  # in [-l1, l1]
         return float((0.5 * self.l2 * (W - best) ** 2 + np.maximum(self.l1 * np.abs(W) + slack * W, 0.0)).sum())
 
-    def restrict(self, columns):
-        """The same penalty on some of the features."""
-        return ElasticNet(self.l1, self.l2[columns] if np.ndim(self.l2) else self.l2)
-
     def __bool__(self):
         return bool(self.l1 or np.any(self.l2))

@@ -86,9 +86,8 @@ class Workspace:
 class Source:
     """Rows of X as blocks of float32 or float64.
 
-    A subclass gives the blocks and the products with one; the moments of the columns, and their reach from the mean;
-    the
-    inner products of the rows; and the sources that ``take`` some of the rows and ``restrict`` to some of the columns.
+    A subclass gives the blocks and the products with one; the moments of the columns, and their reach from the mean; the
+    inner products of the rows; the source that ``take`` makes of some of the rows; and some of the ``columns``.
     """
 
     gram_nanoseconds: float  # of a weighted Gram matrix on one thread, roughly
@@ -102,6 +101,7 @@ class Source:
     def __init__(self, X, block_rows, nanoseconds, n_threads):
         self.X = X
         self.n_rows, self.n_features = X.shape
+        self.n_entries = X.nnz if sparse.issparse(X) else X.size
         self.dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.dtype(np.float64)
         starts = range(0, self.n_rows, block_rows)
         blocks = [slice(start, min(start + block_rows, self.n_rows)) for start in starts]
@@ -290,8 +290,8 @@ class DenseSource(Source):
     def take(self, rows):
         return DenseSource(self.X[rows].astype(self.dtype, copy=False), self.n_threads)
 
-    def restrict(self, columns):
-        return DenseSource(self.X[:, columns].astype(self.dtype, copy=False), self.n_threads)
+    def columns(self, columns):
+        return self.X[:, columns].astype(np.float64, order="F", copy=False)
 
     def reach(self, mean):
         """Largest distance from the mean, by feature."""
@@ -413,8 +413,8 @@ class SparseSource(Source):
     def take(self, rows):
         return SparseSource(self.X[rows].astype(self.dtype, copy=False), self.n_threads)
 
-    def restrict(self, columns):
-        return SparseSource(self.X[:, columns].astype(self.dtype, copy=False), self.n_threads)
+    def columns(self, columns):
+        return self.X[:, columns].tocsc().astype(np.float64, copy=False)
 
     def reach(self, mean):
         """Largest distance from the mean, by feature."""

@@ -32,6 +32,8 @@ def tree(path):
 def own_imports(path):
     """Modules of the package that a file imports, inside functions too."""
     for node in ast.walk(tree(path)):
+        if isinstance(node, ast.ImportFrom) and node.level == 1 and path.parent != PACKAGE:
+            continue  # another file of the same folder
         if isinstance(node, ast.ImportFrom) and node.level:
             yield from [node.module.split(".")[0]] if node.module else [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sklearn_logreg"):

@@ -155,10 +155,10 @@ def test_curvature_by_a_five_point_stencil(n_classes, softmax, storage, weighted
         near = standardised_gradient(u + e) - standardised_gradient(u - e)
         far = standardised_gradient(u + 2 * e) - standardised_gradient(u - 2 * e)
         H[j] = (8.0 * near - far) / (12.0 * h)
-    found = objective.curvature(coef)
+    found = objective.curvature(coef, exact=True)
     assert Z.shape[1] * problem.shape[0] == len(H)
     assert_allclose(found, H, atol=1e-10)
-    blocks = objective.curvature(coef, by_class=True)
+    blocks = objective.curvature(coef, by_class=True, exact=True)
     q = coef.shape[1]
     for k, block in enumerate(blocks):
         assert_allclose(block, H[k * q : (k + 1) * q, k * q : (k + 1) * q], atol=1e-10)
@@ -275,16 +275,16 @@ def test_sample_has_the_same_penalty_on_the_sum():
     assert_allclose(sample.penalty.l1, 4.0 * problem.objective.penalty.l1, rtol=1e-15)
 
 
-def test_restrict_is_the_objective_with_the_other_weights_zero():
-    problem = make_problem(3, C=0.5, l1_ratio=0.4)
-    columns = np.array([0, 2, 4])
-    restricted = problem.objective.restrict(columns)
-    coef = point(problem)
-    coef[:, [1, 3]] = 0.0
-    here = problem.objective.evaluate(coef)
-    there = restricted.evaluate(coef[:, [0, 2, 4, 5]])
-    assert_allclose(there.value, here.value, rtol=1e-14)
-    assert_allclose(there.gradient, here.gradient[:, [0, 2, 4, 5]], rtol=1e-12, atol=1e-16)
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_residuals_are_derivatives_of_the_loss(n_classes):
+    problem = make_problem(n_classes, weighted=True, C=np.inf)
+    R, P = problem.objective.residuals(point(problem))
+    gradient = problem.objective.evaluate(point(problem)).gradient
+    weighted = R * problem.objective.weight / problem.objective.total_weight
+    assert_allclose(weighted.sum(axis=1), gradient[:, -1], rtol=1e-12, atol=1e-15)
+    assert np.all((P > 0.0) & (P < 1.0))
+    if n_classes > 2:
+        assert_allclose(P.sum(axis=0), 1.0, rtol=1e-12)
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])

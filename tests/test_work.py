@@ -7,7 +7,7 @@ import pytest
 from conftest import assert_optimal, fit_quietly, make_classes
 from scipy import sparse
 
-from sklearn_logreg import LogisticRegression
+from sklearn_logreg import LogisticRegression, _sources
 from sklearn_logreg._losses import LogLoss
 from sklearn_logreg._objective import Objective
 from sklearn_logreg._penalties import ElasticNet
@@ -86,8 +86,10 @@ def big(n, p, dtype, order="C"):
 def test_float_data_are_not_copied(dtype, order, solver):
     n = 65_000 if dtype == np.float64 else 130_000
     X, y = big(n, 100, dtype, order)
-    # A byte a row for the labels and some vectors of float64; workspaces of 2 MiB; the sample of rows.
-    limit = 0.05 * X.nbytes + 3 * 8 * n + (8 * MIB + X[: n // 7].nbytes if solver == "preconditioned" else 4 * MIB)
+    # A byte a row for the labels and some vectors of float64; a block, also centred; the sample of rows.
+    limit = 0.01 * X.nbytes + 3 * 8 * n + 2 * _sources.BLOCK_BYTES + 3 * MIB
+    if solver == "preconditioned":
+        limit += X[: n // 7].nbytes + 2 * MIB
     assert extra_memory(X, y, solver=solver, max_iter=3) < limit
 
 

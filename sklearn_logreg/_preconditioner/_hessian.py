@@ -1,0 +1,146 @@
+"""The Hessian on a sample of rows, or on all: bought when it is cheaper than the passes that it saves."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.linalg.lapack import dpotrs
+
+from .._cholesky import cholesky
+from .._lasso import lasso
+from ._pairs import RIDGE, Preconditioner
+
+# A Hessian serves for the passes that it cost, or this many, before it is replaced: with 0 it took five fourths of the
+# time on the same sets, most of it on w8a, where a fresh Hessian overshoots among rare features and curvature pairs
+# learn faster.
+SERVICE = 8
+# Time that a pass and a Hessian take on no data at all, in nanoseconds.
+OVERHEAD = 100_000
+
+
+class HessianPreconditioner(Preconditioner):
+    """Inverse Hessian on a sample of rows, bought again on all rows when that is cheaper than the passes it saves.
+
+    ``loss_hessian``, of the sample, has shape (n_blocks, size, size): one block for all classes, or one a class.
+    """
+
+    def __init__(self, objective, by_class=False, loss_hessian=None):
+        super().__init__(objective)
+        self.by_class = by_class
+        self.loss_hessian = None
+        self.violations = []
+        self.used = 0
+        in_passes = objective.shape[0] * objective.source.nanoseconds + OVERHEAD
+        self.price = (objective.curvature_nanoseconds(by_class) + OVERHEAD) / in_passes
+        if loss_hessian is not None:
+            # A feature too rare for the sample seems to have no curvature there; in standardised coordinates all have
+            # about that of the intercept.  Half of it keeps the first step along such a feature short.
+            diagonal = np.diagonal(loss_hessian, axis1=1, axis2=2)
+            floor = (
+                0.5 * np.max(diagonal, axis=1, keepdims=True)
+                if not objective.fit_intercept
+                else (0.5 * diagonal[:, objective.shape[1] - 1 :: objective.shape[1]].mean(axis=1, keepdims=True))
+            )
+            lift = np.maximum(floor - diagonal, 0.0)
+            self._factorise(loss_hessian + lift[:, :, None] * np.eye(diagonal.shape[1]))
+
+    def step(self, here, tol):
+        self.violations.append(here.violation)
+        self.used += 1
+        if self.loss_hessian is None or self._pays(tol):
+            H = self.objective.curvature(here.coef, self.by_class)
+            self._factorise(H if self.by_class else H[None])
+            self.used = 0
+            if not self.by_class:
+                self.pairs.clear()
+            self.violations = [here.violation]
+        if self.objective.penalty.l1:
+            return self._proximal_step(here)
+        return super().step(here, tol)
+
+    def _pays(self, tol):
+        """Is a new Hessian cheaper than the passes it saves, at the rate of convergence of the last three?
+
+        After it, some three passes remain to be made, or some forty if it knows nothing of what couples the classes
+        (digits and usps); such a one is therefore kept until it has been used for what two cost.
+        """
+        if self.by_class:
+            service = 2.0 * self.price
+        else:
+            # With L1 the model is solved at every pass, which costs more than a Hessian, and must be worth it.
+            service = 0.0 if self.objective.penalty.l1 else min(self.price, SERVICE)
+        if self.used < service:
+            return False
+        recent = self.violations[-4:]
+        rate = 0.3  # of a fresh Hessian on eight rows an unknown
+        if len(recent) > 1:
+            rate = min(max((recent[-1] / recent[0]) ** (1.0 / (len(recent) - 1)), 0.003), 0.97)
+        passes_left = np.log(recent[-1] / tol) / -np.log(rate) if tol > 0.0 else np.inf
+        return passes_left > self.price + (40.0 if self.by_class else 3.0)
+
+    def _factorise(self, loss_hessian):
+        """Cholesky factors of the Hessian of J, block by block."""
+        self.loss_hessian = loss_hessian
+        n_blocks, size, _ = loss_hessian.shape
+        (n_outputs, q), penalty = self.objective.shape, self.objective.penalty
+        H = loss_hessian.copy()
+        diagonal = np.arange(size)
+        H[:, diagonal, diagonal] += self.objective.l2().reshape(n_blocks, size)
+        if n_outputs > 1 and not self.by_class:
+            # Softmax does not change when all classes move together, so nothing but the penalty curves that way.
+            free = np.arange(q) if not penalty else np.arange(self.objective.n_features, q)
+            together = np.trace(loss_hessian[0]) / size / n_outputs
+            for j in free:
+                H[0, j::q, j::q] += together
+        shift = RIDGE * self.objective.loss.curvature_bound
+        if not penalty:
+            # Where nothing curves J (collinear features) its gradient is rounding, and a step there would be noise.
+            H[:, diagonal, diagonal] += shift
+        self.factors = [cholesky(block, shift) for block in H]
+        self.hessian = H
+
+    def solve(self, gradient):
+        flat = gradient.reshape(len(self.factors), -1)
+        solved = [dpotrs(factor, g, lower=1)[0] for factor, g in zip(self.factors, flat, strict=True)]
+        return np.concatenate(solved).reshape(gradient.shape)
+
+    def update(self, here, there):
+        if not self.objective.penalty.l1:
+            return super().update(here, there)
+        # The model is needed itself, not its inverse: correct the matrix (BFGS).
+        step = self.objective.standardise(there.coef - here.coef).ravel()
+        change = (there.standardised - here.standardised).ravel()
+        curvature, H = np.dot(step, change), self.hessian[0]
+        Hs = H @ step
+        expected = np.dot(step, Hs)
+        if curvature > 1e-12 * np.linalg.norm(step) * np.linalg.norm(change) and expected > 1e-12 * curvature:
+            H += np.outer(change, change / curvature) - np.outer(Hs, Hs / expected)
+
+    def _proximal_step(self, here):
+        """The step to the minimum of the quadratic model plus l1 |W|_1, as exact as the outer step deserves."""
+        objective, H = self.objective, self.hessian[0]
+        p, l1 = objective.n_features, objective.penalty.l1
+        gradient = here.standardised
+        is_weight = np.zeros(gradient.shape, bool)
+        is_weight[:, :p] = True
+        weights, intercepts = np.flatnonzero(is_weight), np.flatnonzero(~is_weight)
+        g, g_b = gradient.ravel()[weights], gradient.ravel()[intercepts]
+        H_ww, H_bw = H[np.ix_(weights, weights)], H[np.ix_(intercepts, weights)]
+        if len(intercepts):
+            # The intercepts have no penalty: minimise over them first.
+            follow = np.linalg.solve(H[np.ix_(intercepts, intercepts)], np.column_stack([H_bw, g_b]))
+            H_ww = H_ww - H_bw.T @ follow[:, :-1]
+            g = g - H_bw.T @ follow[:, -1]
+        scale = np.tile(objective.scale, gradient.shape[0])
+        w = here.coef[:, :p].ravel()
+        accuracy = 0.1 * np.max(objective.penalty.distance(w, g * scale) / scale)
+        n_classes = 1 if np.any(objective.penalty.l2) else len(gradient)
+        w_new = lasso(H_ww, g, scale, l1, w, accuracy, n_classes)
+        direction = np.zeros(gradient.size)
+        direction[weights] = (w_new - w) * scale
+        if len(intercepts):
+            direction[intercepts] = -follow[:, :-1] @ direction[weights] - follow[:, -1]
+        slope = gradient.ravel() @ direction + l1 * (np.abs(w_new).sum() - np.abs(w).sum())
+        step = objective.unstandardise(direction.reshape(gradient.shape))
+        # To the last bit, so that zeros are exact.
+        step[:, :p] = (w_new - w).reshape(-1, p)
+        return step, slope

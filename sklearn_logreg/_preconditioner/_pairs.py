@@ -1,0 +1,89 @@
+"""Steps in standardised coordinates, refined by curvature pairs; the simplest of them, the diagonal."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+# Pairs kept for the two-loop recursion.  10 (Liu and Nocedal 1989) took 4 % more passes on text, 40 none fewer.
+MEMORY = 20
+# Passes after which the diagonal is taken anew.  Against the constant bound 1/4, passes to the tolerance fell from
+# 235 to 85 on sms_spam at C = 100 and from 121 to 53 on its raw counts at C = 1; 5 and 10 did no better.
+REFRESH = 20
+# Curvature added in every direction where no penalty does, against the largest of the loss.  With 1e-7 and less,
+# rounding along collinear features moved decision values by 1e-7 when rows were repeated instead of weighted.
+RIDGE = 1e-6
+
+
+class CurvaturePairs:
+    """Limited-memory BFGS correction of an inverse curvature (two-loop recursion, Nocedal 1980)."""
+
+    def __init__(self):
+        self.pairs: deque[tuple] = deque(maxlen=MEMORY)
+
+    def add(self, step, change):
+        """Store a step and the change of the gradient along it, unless rounding has eaten its curvature."""
+        curvature = np.vdot(step, change)
+        if curvature > 1e-12 * np.linalg.norm(step) * np.linalg.norm(change):
+            self.pairs.append((step, change, curvature))
+
+    def clear(self):
+        self.pairs.clear()
+
+    def solve(self, gradient, solve):
+        """P gradient, where ``solve`` applies the inverse curvature that the pairs correct."""
+        q = gradient.copy()
+        coefficients = []
+        for step, change, curvature in reversed(self.pairs):
+            a = np.vdot(step, q) / curvature
+            q -= a * change
+            coefficients.append(a)
+        q = solve(q)
+        for (step, change, curvature), a in zip(self.pairs, reversed(coefficients), strict=True):
+            q += (a - np.vdot(change, q) / curvature) * step
+        return q
+
+
+class Preconditioner:
+    """Steps in standardised coordinates, from a subclass's ``solve(gradient)``, corrected by curvature pairs."""
+
+    solve: Callable[..., Any]
+
+    def __init__(self, objective):
+        self.objective = objective
+        self.pairs = CurvaturePairs()
+
+    def step(self, here, tol):
+        """The full step from here and the slope of J along it."""
+        direction = -self.pairs.solve(here.standardised, self.solve)
+        return self.objective.unstandardise(direction), np.vdot(here.standardised, direction)
+
+    def update(self, here, there):
+        """Learn from the change of the gradient along a step."""
+        self.pairs.add(self.objective.standardise(there.coef - here.coef), there.standardised - here.standardised)
+
+
+class DiagonalPreconditioner(Preconditioner):
+    """Inverse of the diagonal of the Hessian, taken anew every REFRESH passes."""
+
+    def __init__(self, objective):
+        super().__init__(objective)
+        self.n_steps = 0
+
+    def step(self, here, tol):
+        self.look(here)
+        return super().step(here, tol)
+
+    def look(self, here):
+        """Take the diagonal here, if it is time."""
+        if self.n_steps % REFRESH == 0:
+            self.diagonal = self.objective.curvature_diagonal(here.coef) + self.objective.l2()
+            # A feature without variance has no curvature.
+            np.maximum(self.diagonal, RIDGE * self.objective.loss.curvature_bound, out=self.diagonal)
+        self.n_steps += 1
+
+    def solve(self, gradient):
+        return gradient / self.diagonal
