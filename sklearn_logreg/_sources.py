@@ -342,6 +342,12 @@ class SparseBlock:
         for matrix in self.rows, self.columns:
             matrix.data, matrix.indices, matrix.indptr = data, indices, indptr
 
+    def part(self, first, last):
+        """Rows first to last, the latter excluded."""
+        start, stop = self.indptr[first], self.indptr[last]
+        indptr = self.indptr[first : last + 1] - start
+        return SparseBlock(self.data[start:stop], self.indices[start:stop], indptr, self.shape[1])
+
     def with_data(self, data):
         """The same pattern with other entries."""
         return SparseBlock(data, self.indices, self.indptr, self.shape[1])
@@ -359,17 +365,19 @@ class SparseSource(Source):
         # exceeds 0.03 ns times the square of the features (a9a, w8a, adult, phishing, ijcnn1).
         self.prefers_dense = per_row > 0.1 * p
         self.gram_nanoseconds = n * (10.0 + (0.03 * p**2 + 3.0 * p if self.prefers_dense else 2.5 * per_row**2))
-        self._blocks = {rows.start: self._view(rows) for group in self.groups for rows in group}
+        # Blocks of small data are kept; those of large data, with an offset a row, would take too much memory.
+        is_small = X.indptr.nbytes <= BLOCK_BYTES // 4
+        self._blocks = {rows.start: self._view(rows) for group in self.groups for rows in group if is_small}
 
     def _view(self, rows):
         """X[rows] and its transpose, without a copy of their entries."""
         X = self.X
-        first, last = X.indptr[rows.start], X.indptr[rows.stop]
-        indptr = X.indptr[rows.start : rows.stop + 1] - first
-        return SparseBlock(X.data[first:last], X.indices[first:last], indptr, X.shape[1])
+        start, stop = X.indptr[rows.start], X.indptr[rows.stop]
+        indptr = X.indptr[rows.start : rows.stop + 1] - start
+        return SparseBlock(X.data[start:stop], X.indices[start:stop], indptr, X.shape[1])
 
     def block(self, rows, work):
-        X_b = self._blocks[rows.start]
+        X_b = self._blocks.get(rows.start) or self._view(rows)
         return X_b if X_b.data.dtype == self.dtype else X_b.with_data(X_b.data.astype(self.dtype))
 
     def predict(self, W, X_b, work):
@@ -390,7 +398,13 @@ class SparseSource(Source):
         return X_b.with_data(np.abs(X_b.data))
 
     def gram(self, X_b, h, mean, intercept, work):
-        p = self.n_features
+        n, p = X_b.shape
+        n_dense = max(BLOCK_BYTES // (16 * p), 64)
+        if n > n_dense and (p <= NARROW or self.prefers_dense):
+            # Made dense, the block would be many times as large.
+            starts = range(0, n, n_dense)
+            parts = ((X_b.part(i, min(i + n_dense, n)), h[i : i + n_dense]) for i in starts)
+            return sum(self.gram(*part, mean, intercept, work) for part in parts)
         if p <= NARROW:
             return super().gram(X_b, h, mean, intercept, work)
         G = np.zeros((p + intercept, p + intercept))
