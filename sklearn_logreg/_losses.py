@@ -143,7 +143,7 @@ class SoftmaxLoss:
         return raw
 
     def curvature(self, raw, codes=None):
-        """Second derivatives p_k (1 - p_k) of one class at a time; with codes, not below their least; overwrites raw."""
+        """Second derivatives p_k (1 - p_k), class by class; with codes, not below their least; overwrites raw."""
         p = self.probabilities(raw)
         h = p * (1.0 - p)
         if codes is not None:

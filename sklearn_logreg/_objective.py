@@ -202,9 +202,9 @@ class Objective:
         return out
 
     def residuals(self, coef):
-        """Derivatives of the loss with respect to the raw predictions, and the probabilities, of all rows: (n_outputs, n).
+        """Derivatives of the loss with respect to the raw predictions, and probabilities of the second class, or of all.
 
-        The probabilities are those of the second class, or of all.
+        Both have shape (n_outputs, n).
         """
         W, b = self._split(coef)
         raw = self.source.project(W)
@@ -217,15 +217,16 @@ class Objective:
     def curvature(self, coef, by_class=False, exact=False):
         """Hessian of the mean loss in standardised coordinates, over the entries of coef in order.
 
-        ``by_class`` gives its diagonal blocks alone, shape (n_outputs, p + 1, p + 1).  Unless ``exact``, rows far on the
-        wrong side are given some curvature.  Reads every row once.
+        ``by_class`` gives its diagonal blocks alone, shape (n_outputs, p + 1, p + 1).  Unless ``exact``, rows far on
+        the wrong side are given some curvature.  Reads every row once.
         """
         W, b = self._split(coef.astype(self.source.dtype, copy=False))
         blockwise = by_class or self.loss.n_outputs == 1
 
         def sums(X_b, rows, work):
             raw = self._raw(W, b, X_b, work)
-            P = self.loss.curvature(raw, None if exact else self.codes[rows]) if blockwise else self.loss.probabilities(raw)
+            codes = None if exact else self.codes[rows]
+            P = self.loss.curvature(raw, codes) if blockwise else self.loss.probabilities(raw)
             weight = None if self.weight is None else self.weight[rows]
             h = P if weight is None else P * weight
             blocks = np.stack([self.source.gram(X_b, h_k, self.mean, self.fit_intercept, work) for h_k in h])

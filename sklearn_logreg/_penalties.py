@@ -14,6 +14,7 @@ class ElasticNet:
     def __init__(self, l1, l2):
         self.l1 = l1
         self.l2 = l2
+        self._is_there = bool(l1 or np.any(l2))
 
     def value(self, W):
         """The penalty itself."""
@@ -46,4 +47,4 @@ class ElasticNet:
         return float((0.5 * self.l2 * (W - best) ** 2 + np.maximum(self.l1 * np.abs(W) + slack * W, 0.0)).sum())
 
     def __bool__(self):
-        return bool(self.l1 or np.any(self.l2))
+        return self._is_there

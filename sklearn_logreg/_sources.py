@@ -86,8 +86,8 @@ class Workspace:
 class Source:
     """Rows of X as blocks of float32 or float64.
 
-    A subclass gives the blocks and the products with one; the moments of the columns, and their reach from the mean; the
-    inner products of the rows; the source that ``take`` makes of some of the rows; and some of the ``columns``.
+    A subclass gives the blocks and the products with one; the moments of the columns, and their reach from the mean;
+    the inner products of the rows; the source that ``take`` makes of some of the rows; and some of the ``columns``.
     """
 
     gram_nanoseconds: float  # of a weighted Gram matrix on one thread, roughly

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -21,8 +22,8 @@ KAPPA = 1e10
 SWEEPS = 10
 MAX_CONJUGATE = 100
 MAX_ROUNDS = 5
-# Free entries up to which a polish is a Newton step.  Conjugate gradients get nowhere where classes are nearly separable
-# (r8 at C = 100, 900 entries), and take a tenth of the time where they are not (imdb5k at C = 100, 1800).
+# Free entries up to which a polish is a Newton step.  Conjugate gradients get nowhere where classes are nearly
+# separable (r8 at C = 100, 900 entries), and take a tenth of the time where they are not (imdb5k at C = 100, 1800).
 MAX_DIRECT = 1000
 
 
@@ -32,7 +33,7 @@ class WorkingSet:
     def __init__(self, objective):
         self.objective = objective
         self.held = np.empty(0, np.intp)
-        self.X = None
+        self.X: Any = None
         self.n_rounds = MAX_ROUNDS
 
     def step(self, here, tol):
@@ -83,7 +84,7 @@ class RowModel:
         weight = 1.0 / objective.total_weight * (1.0 if objective.weight is None else objective.weight)
         size = np.abs(residuals)
         self.h = size * np.maximum(1.0 - size, LEAST_CURVATURE) * weight
-        self.P = P * np.sqrt(weight) if len(P) > 1 else None
+        self.P: Any = P * np.sqrt(weight) if len(P) > 1 else None
         self.pull = residuals * weight
         # One column more for each intercept there is.
         self.mean, self.scale = objective.mean[columns], objective.scale[columns]
@@ -164,7 +165,7 @@ class RowModel:
         return path[:, 0]
 
     def _polish(self, V, D, goal):
-        """Towards the minimum of the model over the orthant of V, as far as it pays; what would leave it becomes zero."""
+        """Towards the minimum of the model over the orthant of V; what would leave the orthant becomes zero."""
         free = (V != 0.0) | ~self.is_weight
         sign = np.sign(V)
         downhill = np.where(free, -self._gradient(V, D) - self.l1 * sign, 0.0)
