@@ -202,9 +202,9 @@ class Objective:
         return out
 
     def residuals(self, coef):
-        """Derivatives of the loss with respect to the raw predictions, and probabilities of the second class, or of all.
+        """Derivatives of the loss with respect to the raw predictions, and probabilities, of all rows: (n_outputs, n).
 
-        Both have shape (n_outputs, n).
+        For two classes the probabilities are those of the second.
         """
         W, b = self._split(coef)
         raw = self.source.project(W)

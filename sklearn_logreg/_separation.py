@@ -119,10 +119,11 @@ def separation(X, y, sample_weight=None, fit_intercept=True, time_limit=None):
         # Small enough, it is treated like dense data, whose collinear columns are left out.
         X = X.toarray() if n_rows * n_features <= MAX_DENSE else sparse.csr_matrix(X)
     X = X.astype(np.float64)
-    Z, columns = _independent_columns(X, fit_intercept)
+    Z, columns, stretch = _independent_columns(X, fit_intercept)
     if not Z.shape[1]:
         return Separation("none", [], np.zeros((1 if len(classes) == 2 else len(classes), n_features)))
-    A = _margins(Z, codes, len(classes))
+    # A margin is positive in any units: in those of its largest entry, the programme's tolerance means the same for all.
+    A = _unit_rows(_margins(Z, codes, len(classes)))
     bound = np.ones(A.shape[1])
     options = {} if time_limit is None else {"time_limit": time_limit}
 
@@ -144,29 +145,46 @@ def separation(X, y, sample_weight=None, fit_intercept=True, time_limit=None):
         if widest[-1] > NEGLIGIBLE:
             kind, found = "complete", widest[:-1]
     direction[1:, columns] = found.reshape(len(classes) - 1, -1)
-    direction = direction[:, fit_intercept:]
+    direction = direction[:, fit_intercept:] * stretch
+    direction /= max(np.abs(direction).max(), np.finfo(float).tiny)
     concerned = np.flatnonzero(np.abs(direction).max(axis=0) > NEGLIGIBLE)
     features = [int(j) if names is None else str(names[j]) for j in concerned]
     return Separation(kind, features, direction[1:] if len(classes) == 2 else direction)
 
 
 def _independent_columns(X, fit_intercept):
-    """[1 X] with columns of unit size, and the indices of those that are not combinations of others."""
-    scale = np.sqrt(np.asarray(X.multiply(X).mean(axis=0)).ravel()) if sparse.issparse(X) else X.std(axis=0)
-    centre = 0.0 if sparse.issparse(X) or not fit_intercept else X.mean(axis=0)
-    if not sparse.issparse(X) and not fit_intercept:
-        scale = np.sqrt(np.square(X).mean(axis=0))
-    scale = np.where(scale > 0.0, scale, 1.0)
+    """[1 X] with columns of unit size; the indices of those that are not combinations of others; sd per that size.
+
+    The size is that of a typical row, the median distance from the median, which an outlier does not set.
+    """
+    n_columns = X.shape[1] + fit_intercept
     if sparse.issparse(X):
+        scale = np.sqrt(np.asarray(X.multiply(X).mean(axis=0)).ravel())
+        scale = np.where(scale > 0.0, scale, 1.0)
         ones = np.ones((X.shape[0], int(fit_intercept)))
-        return sparse.hstack([ones, X @ sparse.diags(1.0 / scale)], format="csr"), np.arange(X.shape[1] + fit_intercept)
+        Z = sparse.hstack([ones, X @ sparse.diags(1.0 / scale)], format="csr")
+        return Z, np.arange(n_columns), np.ones(X.shape[1])
+    centre = np.median(X, axis=0) if fit_intercept else 0.0
+    sd = np.sqrt(np.square(X - (X.mean(axis=0) if fit_intercept else 0.0)).mean(axis=0))
+    sd = np.where(sd > 0.0, sd, 1.0)
+    scale = np.median(np.abs(X - centre), axis=0)
+    scale = np.where(scale > 0.0, scale, sd)
     Z = (X - centre) / scale
     if fit_intercept:
         Z = np.column_stack([np.ones(len(Z)), Z])
-    R, order = qr(Z, mode="r", pivoting=True)
+    R, order = qr(_unit_rows(Z), mode="r", pivoting=True)
     size = np.abs(np.diagonal(R))
     columns = np.sort(order[: len(size)][size > 1e-10 * size.max(initial=0.0)])
-    return Z[:, columns], columns
+    return Z[:, columns], columns, sd / scale
+
+
+def _unit_rows(A):
+    """A with its rows divided by their largest entries."""
+    if sparse.issparse(A):
+        largest = abs(A).max(axis=1).toarray().ravel()
+        return sparse.diags(1.0 / np.where(largest > 0.0, largest, 1.0)) @ A
+    largest = np.abs(A).max(axis=1, initial=0.0)
+    return A / np.where(largest > 0.0, largest, 1.0)[:, None]
 
 
 def _margins(Z, codes, n_classes):
