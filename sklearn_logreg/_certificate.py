@@ -11,9 +11,11 @@ with p the probabilities of the model.  Without L2 the dual point must also have
 q_i - y_i are shrunk by a common factor (Mairal 2010, section 2.3).  In this form nothing cancels, and the bound stays
 sharp at 1e-15.
 
-Any such q give a proof; the better they fit, the sharper the bound.  They are taken from a point ahead of the returned
-one, where the solver would have gone next.  From the returned point itself the bound was 2 to 60 times the true gap
-with L2, and with pure L1, where shrinking costs to first order, up to 1e7 times.
+Any such q give a proof; the better they fit, the sharper the bound.  They are taken one or two Newton steps ahead of
+the returned point (:func:`._preconditioner.look_ahead`): in 324 fits of small problems, with every penalty and solver at
+tol 1e-2 and 1e-4, the bound was then at most twice the true gap, and at most 16 times after six passes of "gd".  From
+the returned point itself it was off by the condition number, and with pure L1, where shrinking costs to first order, by
+up to 1e7.
 """
 
 from __future__ import annotations

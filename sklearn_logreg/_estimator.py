@@ -24,7 +24,7 @@ from ._export import to_sklearn
 from ._losses import LogLoss, SoftmaxLoss, constant_loss
 from ._objective import Evaluation, Objective
 from ._penalties import ElasticNet
-from ._preconditioner import descend
+from ._preconditioner import descend, look_ahead
 from ._progress import CallbackSupportMixin, Lines, Tasks, has_callbacks
 from ._result import Result, Status, Trace
 from ._separation import SeparationWarning, describe, diagnose
@@ -92,8 +92,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         Intercepts; zero without intercept.
     n_iter_ : ndarray of shape (1,)
         Passes over all rows: evaluations of J and its gradient.  The first is at the starting point, so that n passes
-        of "gd" make n - 1 updates.  Hessians, and what is solved on a sample of the rows or in their span, are not
-        counted.
+        of "gd" make n - 1 updates.  Hessians, what is solved on a sample of the rows or in their span, and the
+        certificate are not counted.
     converged_ : bool
         Whether the violation is at most ``tol``, at a finite optimum.
     status_ : Status
@@ -253,7 +253,10 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
             result = self._solve(objective, trace, classes, totals)
             status, found = diagnose(objective, result, X, y)
             coef = objective.centre(result.evaluation.coef)
-            gap = duality_gap(objective, coef, coef if result.ahead is None else result.ahead)
+            ahead = result.ahead
+            if ahead is None:
+                ahead = look_ahead(objective, result.evaluation, trace.n_passes)
+            gap = duality_gap(objective, coef, ahead)
 
         if lines:
             lines.close(trace)
@@ -264,15 +267,18 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
             "tol": self.tol,
             "violation": result.evaluation.violation,
             "dtype": source.dtype,
-            "learning_rate": 0.0 if self.learning_rate == "auto" else self.learning_rate,
+            "learning_rate": self.learning_rate,
             "stable_rate": np.nan,
             "separable": describe(found, getattr(self, "feature_names_in_", None)),
             "remedy": "Raise max_iter." if self.solver == "preconditioned" else (
-                "Use solver='preconditioned', or raise max_iter."
+                "Use solver='preconditioned', which needs no scaled features, or scale them and raise max_iter."
             ),
         }  # fmt: skip
         if status is Status.DIVERGED:
-            facts["stable_rate"] = (2.0 if self.solver == "gd" else 1.0) / objective.lipschitz()
+            largest = objective.lipschitz()
+            facts["stable_rate"] = (2.0 if self.solver == "gd" else 1.0) / largest
+            if self.learning_rate == "auto":
+                facts["learning_rate"] = 1.0 / largest
         message = status.describe(**facts)
         quiet = status in (Status.CONVERGED, Status.STOPPED) or (
             status is Status.PRECISION and result.evaluation.violation <= objective.rounding()

@@ -36,8 +36,9 @@ class Status(enum.Enum):
     CONVERGED = "Converged: violation {violation:.1e} <= tol={tol:g} after {passes}."
     PRECISION = (
         "Stopped after {passes} at violation {violation:.1e} > tol={tol:g}: no step lowers the cost any more "
-        "at the working precision of {dtype}. Usual causes: float32 data, or features whose mean is very large against "
-        "their spread. Pass float64 data, subtract a constant from such features, or raise tol."
+        "at the working precision of {dtype}. Usual causes: a tol below what that precision allows, float32 data, or "
+        "features whose mean is very large against their spread. Raise tol, pass float64 data, or subtract a constant "
+        "from such features."
     )
     MAX_ITER = "Stopped after max_iter={max_iter} passes at violation {violation:.1e} > tol={tol:g}. {remedy}"
     DIVERGED = (

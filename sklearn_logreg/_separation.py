@@ -122,7 +122,7 @@ def separation(X, y, sample_weight=None, fit_intercept=True, time_limit=None):
     Z, columns, stretch = _independent_columns(X, fit_intercept)
     if not Z.shape[1]:
         return Separation("none", [], np.zeros((1 if len(classes) == 2 else len(classes), n_features)))
-    # A margin is positive in any units: in those of its largest entry, the programme's tolerance means the same for all.
+    # A margin is positive in any units: in those of its largest entry the programme's tolerance means the same for all.
     A = _unit_rows(_margins(Z, codes, len(classes)))
     bound = np.ones(A.shape[1])
     options = {} if time_limit is None else {"time_limit": time_limit}

@@ -126,14 +126,18 @@ def test_never_below_the_true_gap(penalty, n_classes, fit_intercept, weighted):
             )
 
 
-@pytest.mark.parametrize("C, tol", [(0.1, 1e-1), (0.1, 1e-2), (0.1, 1e-3), (0.1, 1e-6), (1.0, 1e-6)])
+@pytest.mark.parametrize("tol", [1e-2, 1e-4])
+@pytest.mark.parametrize("C", [0.1, 1.0])
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("penalty", PENALTIES)
 @pytest.mark.parametrize("fit_intercept", [False, True])
-@pytest.mark.parametrize("n_classes", [2, 3, 5])
-def test_within_ten_times_of_the_true_gap_with_l2(n_classes, fit_intercept, C, tol):
-    # Seeds 0 to 11 gave 1.0 to 9 here; a fit at C = 10 that is stopped early, 120.
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_within_ten_times_of_the_true_gap(n_classes, fit_intercept, penalty, solver, C, tol):
     X, y = make_classes(300, 6, n_classes, seed=n_classes)
-    model = LogisticRegression(C=C, fit_intercept=fit_intercept, tol=tol).fit(X, y)
-    true = true_gap(model, optimum(model, X, y), X, y)
+    options = {"C": C, "l1_ratio": PENALTIES[penalty], "fit_intercept": fit_intercept}
+    model = LogisticRegression(**options, solver=solver, tol=tol)
+    fit_quietly(model, X, y)  # gd may need more passes
+    true = true_gap(model, optimum(LogisticRegression(**options), X, y), X, y)
     # Below that, both numbers are rounding.
     assert true * (1.0 - 1e-6) - ROUNDING <= model.duality_gap_, "not a bound"
     assert model.duality_gap_ <= 10.0 * true + ROUNDING, "the bound must be sharp on well-conditioned data"
@@ -152,8 +156,7 @@ def test_within_ten_times_on_real_data(C):
 @pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_with_l1_the_bound_is_finite_valid_and_falls_with_tol(n_classes, l1_ratio):
-    # Pure L1 is bounded to first order: the dual point must be shrunk into a box, and the bound is proportional to the
-    # violation, the true gap to its square. So nothing is claimed of their ratio, only that the bound goes to zero.
+    # Pure L1 is bounded to first order in the violation of the point ahead, where the true gap is of second order.
     X, y = make_classes(200, 8, n_classes, seed=4)
     best = optimum(LogisticRegression(C=0.1, l1_ratio=l1_ratio), X, y)
     gaps = []
@@ -278,6 +281,8 @@ def test_the_repaired_point_is_the_one_that_is_used(penalty, n_classes, seed, mo
     # What some classes have too much goes to those that have too little, row by row. The repair, redone here, must be
     # feasible, and the bound no better than the dual at that very point.
     monkeypatch.setattr("sklearn_logreg._certificate.MAX_NEWTON", 0)
+    # A step ahead would leave little to repair.
+    monkeypatch.setattr("sklearn_logreg._estimator.look_ahead", lambda objective, here, n_passes: here.coef)
     X, y, s = data(n_classes, seed=seed, weighted=True)
     X = X + np.array([0.0, 0.0, 4.0, -4.0])  # far from zero, so that V feels what is moved
     model = LogisticRegression(C=0.5, l1_ratio=PENALTIES[penalty], solver="gd", max_iter=4)

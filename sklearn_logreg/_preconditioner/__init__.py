@@ -59,11 +59,48 @@ def descend(objective, coef, trace, random_state, warm=None, baseline=np.inf):
         warm = here = None
     preconditioner, start = _prepare(objective, coef, random_state, warm is not None)
     result = preconditioned(objective, start, preconditioner, trace, here if start is coef else None)
-    if objective.penalty:
-        # Not to be evaluated: the dual point of the certificate.
-        here = result.evaluation
-        result.ahead = here.coef + preconditioner.step(here, tol=0.2 * here.violation)[0]
+    result.ahead = look_ahead(objective, result.evaluation, trace.n_passes, preconditioner)
     return result
+
+
+# Violation above which one Newton step does not lead close to the optimum.
+ROUGH = 1e-3
+
+
+def look_ahead(objective, here, n_passes, preconditioner=None):
+    """Where a Newton step would lead from here, not to be evaluated: for the dual point of the certificate.
+
+    From there the bound is close to the truth; from here, in an ill-conditioned direction, it is as far off as the
+    condition number.  A Hessian is bought for it if that takes little against the passes made.
+    """
+    if not (objective.penalty and np.isfinite(here.violation)):
+        return here.coef
+    exact = None
+    if np.prod(objective.shape) <= MAX_HESSIAN and not _on_rows(objective):
+        exact = HessianPreconditioner(objective)
+        if exact.price <= max(2.0, 0.2 * n_passes):
+            preconditioner = exact
+    if preconditioner is None:
+        return here.coef
+    # With L1 the model of the step is solved so far that its error is of the order of that of the model.
+    accuracy = min(0.1, max(here.violation, 1e-7))
+    ahead = here.coef + preconditioner.step(here, 0.2 * here.violation, accuracy)[0]
+    if preconditioner is exact and (objective.penalty.l1 or here.violation > ROUGH):
+        there = objective.evaluate(ahead)
+        if there.value < here.value:
+            exact = HessianPreconditioner(objective)
+            ahead = ahead + exact.step(there, 0.0, accuracy)[0]
+    return ahead
+
+
+def _on_rows(objective):
+    """With L1, is coordinate descent cheaper on the weighted rows than on a Hessian?"""
+    if not objective.penalty.l1:
+        return False
+    # What a sweep costs on either.  (A sample has one L2 a feature.)
+    size, is_sample = np.prod(objective.shape), np.ndim(objective.penalty.l2) > 0
+    dear = size > LEAST_ROW_MODEL and size**2 > objective.shape[0] * objective.source.n_entries
+    return size > MAX_L1_HESSIAN or (dear and not is_sample)
 
 
 def _prepare(objective, coef, random_state, warm=False):
@@ -75,14 +112,9 @@ def _prepare(objective, coef, random_state, warm=False):
     if objective.penalty and not has_l1 and is_wide and in_row_space:
         preconditioner = RowSpacePreconditioner(objective)
         return preconditioner, preconditioner.start(coef, lambda reduced, point: _prepare(reduced, point, random_state))
-    size, by_class = n_outputs * q, n_outputs * q > MAX_HESSIAN
-    if has_l1:
-        # What a sweep of coordinate descent costs on the rows, and on a Hessian.  (A sample has one L2 a feature.)
-        is_sample = np.ndim(objective.penalty.l2) > 0
-        dear = size > LEAST_ROW_MODEL and size**2 > n_outputs * objective.source.n_entries
-        if size > MAX_L1_HESSIAN or (dear and not is_sample):
-            return WorkingSet(objective), coef
-        by_class = False
+    if _on_rows(objective):
+        return WorkingSet(objective), coef
+    by_class = n_outputs * q > MAX_HESSIAN and not has_l1
     if by_class and (q > MAX_HESSIAN or n_outputs * q**2 > 10 * MAX_HESSIAN**2):
         return DiagonalPreconditioner(objective), coef
     # Solve a sample first: its optimum is close, its Hessian too.  Each level has at most an eighth of the rows of the

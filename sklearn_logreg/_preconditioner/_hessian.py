@@ -13,6 +13,8 @@ from ._pairs import RIDGE, Preconditioner
 # time on the same sets, most of it on w8a, where a fresh Hessian overshoots among rare features and curvature pairs
 # learn faster.
 SERVICE = 8
+# Violation below which the Hessian is taken as it is, without more curvature for rows far on the wrong side.
+NEAR = 1e-2
 # Time that a pass and a Hessian take on no data at all, in nanoseconds.
 OVERHEAD = 100_000
 
@@ -43,18 +45,18 @@ class HessianPreconditioner(Preconditioner):
             lift = np.maximum(floor - diagonal, 0.0)
             self._factorise(loss_hessian + lift[:, :, None] * np.eye(diagonal.shape[1]))
 
-    def step(self, here, tol):
+    def step(self, here, tol, accuracy=0.1):
         self.violations.append(here.violation)
         self.used += 1
         if self.loss_hessian is None or self._pays(tol):
-            H = self.objective.curvature(here.coef, self.by_class)
+            H = self.objective.curvature(here.coef, self.by_class, exact=here.violation < NEAR)
             self._factorise(H if self.by_class else H[None])
             self.used = 0
             if not self.by_class:
                 self.pairs.clear()
             self.violations = [here.violation]
         if self.objective.penalty.l1:
-            return self._proximal_step(here)
+            return self._proximal_step(here, accuracy)
         return super().step(here, tol)
 
     def _pays(self, tol):
@@ -115,7 +117,7 @@ class HessianPreconditioner(Preconditioner):
         if curvature > 1e-12 * np.linalg.norm(step) * np.linalg.norm(change) and expected > 1e-12 * curvature:
             H += np.outer(change, change / curvature) - np.outer(Hs, Hs / expected)
 
-    def _proximal_step(self, here):
+    def _proximal_step(self, here, accuracy):
         """The step to the minimum of the quadratic model plus l1 |W|_1, as exact as the outer step deserves."""
         objective, H = self.objective, self.hessian[0]
         p, l1 = objective.n_features, objective.penalty.l1
@@ -132,7 +134,7 @@ class HessianPreconditioner(Preconditioner):
             g = g - H_bw.T @ follow[:, -1]
         scale = np.tile(objective.scale, gradient.shape[0])
         w = here.coef[:, :p].ravel()
-        accuracy = 0.1 * np.max(objective.penalty.distance(w, g * scale) / scale)
+        accuracy *= np.max(objective.penalty.distance(w, g * scale) / scale)
         n_classes = 1 if np.any(objective.penalty.l2) else len(gradient)
         w_new = lasso(H_ww, g, scale, l1, w, accuracy, n_classes)
         direction = np.zeros(gradient.size)

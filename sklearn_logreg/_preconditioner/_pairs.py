@@ -56,8 +56,11 @@ class Preconditioner:
         self.objective = objective
         self.pairs = CurvaturePairs()
 
-    def step(self, here, tol):
-        """The full step from here and the slope of J along it."""
+    def step(self, here, tol, accuracy=0.1):
+        """The full step from here and the slope of J along it.
+
+        ``tol`` is the violation to be reached, and ``accuracy`` the share of it to which a model with L1 is solved.
+        """
         direction = -self.pairs.solve(here.standardised, self.solve)
         return self.objective.unstandardise(direction), np.vdot(here.standardised, direction)
 
@@ -73,7 +76,7 @@ class DiagonalPreconditioner(Preconditioner):
         super().__init__(objective)
         self.n_steps = 0
 
-    def step(self, here, tol):
+    def step(self, here, tol, accuracy=0.1):
         self.look(here)
         return super().step(here, tol)
 

@@ -36,7 +36,7 @@ class WorkingSet:
         self.X: Any = None
         self.n_rounds = MAX_ROUNDS
 
-    def step(self, here, tol):
+    def step(self, here, tol, accuracy=0.1):
         """The step to the minimum of the quadratic model on the working set plus l1 |W|_1."""
         objective, p = self.objective, self.objective.n_features
         distance = objective.distance(here).max(axis=0)
@@ -46,7 +46,7 @@ class WorkingSet:
         worst = np.argsort(-np.where(active, np.inf, distance), kind="stable")[: active.sum() + n_more]
         columns = np.sort(worst[(distance[worst] > 0.0) | active[worst]])
         model = RowModel(objective, here, self._take(columns), columns)
-        change = model.minimise(0.1, self.n_rounds)
+        change = model.minimise(accuracy, self.n_rounds)
         step = np.zeros(objective.shape)
         step[:, np.append(columns, np.arange(p, objective.shape[1]))] = change
         grown = np.abs(here.coef[:, :p] + step[:, :p]).sum() - np.abs(here.coef[:, :p]).sum()
