@@ -12,10 +12,10 @@ q_i - y_i are shrunk by a common factor (Mairal 2010, section 2.3).  In this for
 sharp at 1e-15.
 
 Any such q give a proof; the better they fit, the sharper the bound.  They are taken one or two Newton steps ahead of
-the returned point (:func:`._preconditioner.look_ahead`): in 324 fits of small problems, with every penalty and solver at
-tol 1e-2 and 1e-4, the bound was then at most twice the true gap, and at most 16 times after six passes of "gd".  From
-the returned point itself it was off by the condition number, and with pure L1, where shrinking costs to first order, by
-up to 1e7.
+the returned point (:func:`._preconditioner.look_ahead`): in 324 fits of small problems, with every penalty and solver
+at tol 1e-2 and 1e-4, the bound was then at most twice the true gap, and at most 16 times after six passes of "gd".
+From the returned point itself it was off by the condition number, and with pure L1, where shrinking costs to first
+order, by up to 1e7.
 """
 
 from __future__ import annotations
