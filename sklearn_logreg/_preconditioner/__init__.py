@@ -83,7 +83,8 @@ def look_ahead(objective, here, n_passes, preconditioner=None):
     if preconditioner is None:
         return here.coef
     # With L1 the model of the step is solved so far that its error is of the order of that of the model.
-    accuracy = min(0.1, max(here.violation, 1e-7))
+    is_newton = preconditioner is exact or isinstance(preconditioner, WorkingSet)
+    accuracy = min(0.1, max(here.violation, 1e-7)) if is_newton else 0.1
     ahead = here.coef + preconditioner.step(here, 0.2 * here.violation, accuracy)[0]
     if preconditioner is exact and (objective.penalty.l1 or here.violation > ROUGH):
         there = objective.evaluate(ahead)
