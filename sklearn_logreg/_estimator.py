@@ -13,11 +13,11 @@ from scipy.special import expit, log_expit, log_softmax
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model._base import LinearClassifierMixin, SparseCoefMixin
-from sklearn.utils import check_random_state, compute_class_weight
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.extmath import softmax
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._certificate import duality_gap
 from ._export import to_sklearn
@@ -30,6 +30,7 @@ from ._result import Result, Status, Trace
 from ._separation import SeparationWarning, describe, diagnose
 from ._solvers import gradient_descent, nesterov
 from ._sources import make_source
+from ._targets import encode, weights
 
 
 class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin, BaseEstimator):
@@ -230,8 +231,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         if sparse.issparse(X) and not X.has_canonical_format:
             X = X.copy()
             X.sum_duplicates()
-        classes, codes = _encode(y)
-        weight, totals = _weights(self.class_weight, sample_weight, X, y, classes, codes)
+        classes, codes = encode(y)
+        weight, totals = weights(self.class_weight, sample_weight, X, y, classes, codes)
         scale = self.C * totals.sum()
         penalty = ElasticNet(self.l1_ratio / scale, (1.0 - self.l1_ratio) / scale)
         loss = LogLoss() if len(classes) == 2 else SoftmaxLoss(len(classes))
@@ -413,51 +414,3 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         # wants 0.87 of its predictions in the class of weight 1e7, the exact optimum makes 0.52.
         tags.classifier_tags.poor_score = not self.fit_intercept
         return tags
-
-
-def _encode(y):
-    """The classes, sorted, and the index of each row's class: a boolean for two classes."""
-    classes = np.unique(y)
-    if len(classes) < 2:
-        raise ValueError(
-            f"y has one class only, {classes.tolist()[0]!r}: a classifier needs samples of at least 2 classes."
-        )
-    if len(classes) == 2:
-        return classes, y == classes[1]
-    return classes, np.searchsorted(classes, y)
-
-
-def _weights(class_weight, sample_weight, X, y, classes, codes):
-    """Sample weight times class weight, None if all are 1, and the total of each class."""
-    if sample_weight is not None:
-        sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        if not sample_weight.any():
-            raise ValueError("All sample weights are zero: there is nothing to fit. Give some rows a positive weight.")
-    totals = _class_totals(codes, sample_weight, len(classes))
-    if class_weight is not None:
-        _check_totals(classes, totals, "sample_weight")
-        by_class = compute_class_weight(class_weight, classes=classes, y=y, sample_weight=sample_weight)
-        totals = totals * by_class
-        by_row = by_class[codes.astype(np.intp)]
-        sample_weight = by_row if sample_weight is None else sample_weight * by_row
-    _check_totals(classes, totals, "sample_weight and class_weight")
-    return sample_weight, totals.astype(np.float64)
-
-
-def _class_totals(codes, sample_weight, n_classes, n_rows=2**16):
-    """Total weight of each class, some rows at a time: counting takes eight bytes a row."""
-    totals = np.zeros(n_classes)
-    for start in range(0, len(codes), n_rows):
-        rows = slice(start, start + n_rows)
-        totals += np.bincount(codes[rows], None if sample_weight is None else sample_weight[rows], n_classes)
-    return totals
-
-
-def _check_totals(classes, totals, source):
-    """Refuse a class that has rows but no weight: its probability would have no finite optimum above zero."""
-    for label, total in zip(classes.tolist(), totals, strict=True):
-        if not total > 0.0:
-            raise ValueError(
-                f"The rows of class {label!r} have total weight {total:g} by {source}. Leave the class out of the data "
-                "or give some of its rows a positive weight."
-            )

@@ -6,11 +6,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.utils import check_array
 
-from sklearn_logreg import _sources
 from sklearn_logreg._losses import LogLoss, SoftmaxLoss
 from sklearn_logreg._objective import Objective
 from sklearn_logreg._penalties import ElasticNet
-from sklearn_logreg._sources import Workspace, make_source
+from sklearn_logreg._sources import Workspace, _base, make_source
 
 N, P = 37, 6
 
@@ -86,7 +85,7 @@ def block_rows(request, monkeypatch):
 
     def use(X):
         # Blocks of sparse rows may be four times as long.
-        monkeypatch.setattr(_sources, "MAX_BLOCK_ROWS", rows / 4 if sparse.issparse(X) else rows)
+        monkeypatch.setattr(_base, "MAX_BLOCK_ROWS", rows / 4 if sparse.issparse(X) else rows)
         return rows
 
     return use
@@ -175,8 +174,8 @@ def evaluation(source, n_classes, n_features=P):
 @pytest.mark.parametrize("make", [np.ascontiguousarray, np.asfortranarray, sparse.csr_matrix])
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_two_threads_change_no_digit(make, n_classes, monkeypatch):
-    monkeypatch.setattr(_sources, "MIN_NANOSECONDS", 0)
-    monkeypatch.setattr(_sources, "MAX_BLOCK_ROWS", 8)
+    monkeypatch.setattr(_base, "MIN_NANOSECONDS", 0)
+    monkeypatch.setattr(_base, "MAX_BLOCK_ROWS", 8)
     rng = np.random.RandomState(0)
     X = make(rng.normal(size=(2000, P)))
     one, two = make_source(X, 1), make_source(X, 2)
@@ -190,8 +189,8 @@ def test_two_threads_change_no_digit(make, n_classes, monkeypatch):
 
 @pytest.mark.parametrize("make", [np.ascontiguousarray, np.asfortranarray, sparse.csr_matrix])
 def test_an_error_in_a_thread_is_raised_and_the_source_stays_usable(make, monkeypatch):
-    monkeypatch.setattr(_sources, "MIN_NANOSECONDS", 0)
-    monkeypatch.setattr(_sources, "MAX_BLOCK_ROWS", 8)
+    monkeypatch.setattr(_base, "MIN_NANOSECONDS", 0)
+    monkeypatch.setattr(_base, "MAX_BLOCK_ROWS", 8)
     source = make_source(make(np.ones((2000, P))), 2)
 
     def fail(X_b, rows, work):

@@ -7,11 +7,12 @@ import pytest
 from conftest import assert_optimal, fit_quietly, make_classes
 from scipy import sparse
 
-from sklearn_logreg import LogisticRegression, _sources
+from sklearn_logreg import LogisticRegression
 from sklearn_logreg._losses import LogLoss
 from sklearn_logreg._objective import Objective
 from sklearn_logreg._penalties import ElasticNet
 from sklearn_logreg._sources import make_source
+from sklearn_logreg._sources._base import BLOCK_BYTES
 
 MIB = 2.0**20
 # The design's promise for raw, unscaled data is 5 to 20 passes.
@@ -87,7 +88,7 @@ def test_float_data_are_not_copied(dtype, order, solver):
     n = 65_000 if dtype == np.float64 else 130_000
     X, y = big(n, 100, dtype, order)
     # A byte a row for the labels and some vectors of float64; a block, also centred; the sample of rows.
-    limit = 0.01 * X.nbytes + 3 * 8 * n + 2 * _sources.BLOCK_BYTES + 3 * MIB
+    limit = 0.01 * X.nbytes + 3 * 8 * n + 2 * BLOCK_BYTES + 3 * MIB
     if solver == "preconditioned":
         limit += X[: n // 7].nbytes + 2 * MIB
     assert extra_memory(X, y, solver=solver, max_iter=3) < limit

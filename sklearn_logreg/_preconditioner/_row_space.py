@@ -8,6 +8,7 @@ from scipy.linalg import solve_triangular
 from .._cholesky import cholesky
 from .._result import Trace
 from .._solvers import preconditioned
+from .._sources import make_source
 
 
 class RowSpacePreconditioner:
@@ -24,7 +25,7 @@ class RowSpacePreconditioner:
         jitter = 1e-13 * np.trace(K) / len(K) + np.finfo(float).tiny
         self.L = cholesky(K + jitter * np.eye(len(K)), jitter)
         self.reduced = type(objective)(
-            objective.source.of_array(self.L), objective.codes, objective.weight, objective.loss, objective.penalty,
+            make_source(self.L), objective.codes, objective.weight, objective.loss, objective.penalty,
             objective.fit_intercept,
         )  # fmt: skip
 

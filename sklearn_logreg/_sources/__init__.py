@@ -1,0 +1,22 @@
+"""Where the rows are: dense and sparse data seen as a sequence of row blocks.
+
+Nothing else touches X.  A pass is a map over row blocks, then a sum (:meth:`Source.sum_over_blocks`); dense and
+sparse data differ in what a block is and in the products with it; one thread and many differ in who maps.  The
+blocks and the order in which they are summed depend on the data alone, so that the number of threads changes
+no digit of the result.
+"""
+
+from __future__ import annotations
+
+from scipy import sparse
+
+from ._dense import DenseSource
+from ._sparse import SparseSource
+from ._threads import Workspace
+
+__all__ = ["DenseSource", "SparseSource", "Workspace", "make_source"]
+
+
+def make_source(X, n_threads=None, n_outputs=1):
+    """The source of validated data: an array, or a CSR matrix; blocks leave room for n_outputs numbers a row."""
+    return (SparseSource if sparse.issparse(X) else DenseSource)(X, n_threads, n_outputs)

@@ -1,0 +1,189 @@
+"""What all sources share: groups of row blocks, and sums over them on one thread or many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from functools import cached_property
+from queue import SimpleQueue
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from scipy.linalg import eigvalsh
+
+from ._threads import Workspace, allowed_threads, one_blas_thread
+
+# A block is read twice by a pass, for the raw predictions and for the gradient; the second time it comes from cache.
+# Of 512 KiB to 8 MiB, 2 and 4 MiB were best for one thread on 1 000 000 x 100, and 4 MiB for two, which take the
+# interpreter's lock in turn some fifteen times a block.  Rows are capped so that the vectors of the loss stay in cache
+# when there are few features.
+BLOCK_BYTES = 2**22
+MAX_BLOCK_ROWS = 2**15
+# Sums are made group by group; the groups are what threads share.
+MAX_GROUPS = 32
+# Threads start above this estimate of the time of a pass on one: handing the work over, and taking the interpreter's
+# lock in turn, cost about 0.5 ms a pass.
+MIN_NANOSECONDS = 3_000_000
+# Unknowns up to which BLAS is held to one thread during a fit: a Cholesky factor of 1000 takes 20 ms on one.
+MAX_SERIAL_UNKNOWNS = 1000
+
+
+class Source:
+    """Rows of X as blocks of float32 or float64.
+
+    A subclass gives the blocks and the products with one; the moments of the columns, and their reach from the mean;
+    the inner products of the rows; the source that ``take`` makes of some of the rows; and some of the ``columns``.
+    """
+
+    gram_nanoseconds: float  # of a weighted Gram matrix on one thread, roughly
+    block: Callable[..., Any]  # block(rows, work): the rows as floats
+    predict: Callable[..., Any]  # predict(W, X_b, work): W X_b'
+    accumulate: Callable[..., Any]  # accumulate(R, X_b): R X_b
+    dense: Callable[..., Any]  # dense(X_b): the block as an array
+    absolute: Callable[..., Any]  # absolute(X_b): the block of absolute values
+    row_gram: Callable[..., Any]  # row_gram(mean): (X - mean)(X - mean)'
+
+    # Times MAX_BLOCK_ROWS that a block may have rows.
+    longer = 1
+
+    def __init__(self, X, row_bytes, nanoseconds, n_threads):
+        self.X = X
+        self.n_rows, self.n_features = X.shape
+        self.n_entries = X.nnz if sparse.issparse(X) else X.size
+        self.dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.dtype(np.float64)
+        block_rows = int(np.clip(BLOCK_BYTES // row_bytes, 64, self.longer * MAX_BLOCK_ROWS))
+        starts = range(0, self.n_rows, block_rows)
+        blocks = [slice(start, min(start + block_rows, self.n_rows)) for start in starts]
+        per_group = -(-len(blocks) // MAX_GROUPS)
+        self.groups = [blocks[i : i + per_group] for i in range(0, len(blocks), per_group)]
+        self.nanoseconds = nanoseconds  # of a pass on one thread, roughly
+        self.n_threads = n_threads
+
+    @cached_property
+    def _workspaces(self):
+        """One workspace for each thread that may run."""
+        return [Workspace() for _ in range(min(self.n_threads or allowed_threads(), len(self.groups)))]
+
+    @cached_property
+    def _pool(self):
+        return ThreadPoolExecutor(len(self._workspaces))
+
+    def without_blas_threads(self, n_outputs):
+        """A context in which BLAS runs on one thread, unless there are so many unknowns that it needs more.
+
+        Small products gain nothing from more, and lose a hundredfold where another process wants the same cores.
+        """
+        if n_outputs * min(self.n_features, self.n_rows) > MAX_SERIAL_UNKNOWNS:
+            return nullcontext()
+        len(self._workspaces)  # sees how many threads are allowed before the limit is set
+        return one_blas_thread()
+
+    def sum_over_blocks(self, function, nanoseconds=None):
+        """Sums of the entries of function(X_b, rows, work) over all row blocks.
+
+        ``nanoseconds`` is the time that it takes on one thread, roughly; ``None``: that of a pass.
+        """
+
+        def sum_group(group, work):
+            first, *others = group
+            total = [np.array(part) for part in function(self.block(first, work), first, work)]
+            for rows in others:
+                for so_far, part in zip(total, function(self.block(rows, work), rows, work), strict=True):
+                    so_far += part
+            return total
+
+        is_short = (nanoseconds or self.nanoseconds) < MIN_NANOSECONDS
+        if is_short or len(self._workspaces) == 1:
+            return _sum_in_order(sum_group(group, self._workspaces[0]) for group in self.groups)
+
+        free: SimpleQueue[Workspace] = SimpleQueue()
+        for work in self._workspaces:
+            free.put(work)
+
+        def on_a_thread(group):
+            work = free.get()
+            try:
+                return sum_group(group, work)
+            finally:
+                free.put(work)
+
+        # The threads map the blocks; BLAS threads inside them would compete for the same cores.
+        with one_blas_thread():
+            return _sum_in_order(self._pool.map(on_a_thread, self.groups))
+
+    def centred(self, X_b, mean, intercept, work):
+        """(X_b - mean)' with a last row of ones for the intercept: features by rows.
+
+        Rows run along the fast axis, so that weighting them is one long multiplication however few features there are.
+        """
+        Z = work.array("centred", (self.n_features + intercept, X_b.shape[0]))
+        Z[: self.n_features] = self.dense(X_b).T
+        Z[: self.n_features] -= mean[:, None]
+        Z[self.n_features :] = 1.0
+        return Z
+
+    def gram(self, X_b, h, mean, intercept, work):
+        """sum_i h_i z_i z_i' with z = (x - mean, 1)."""
+        Z = self.centred(X_b, mean, intercept, work)
+        Z *= np.sqrt(h)
+        return np.dot(Z, Z.T)
+
+    def project(self, W):
+        """W X', for all rows."""
+        out = np.empty((len(W), self.n_rows))
+
+        def fill(X_b, rows, work):
+            out[:, rows] = self.predict(W.astype(self.dtype, copy=False), X_b, work)
+            return ()
+
+        self.sum_over_blocks(fill)
+        return out
+
+    def combine(self, R):
+        """R X, over all rows."""
+        R = R.astype(self.dtype, copy=False)
+        return self.sum_over_blocks(lambda X_b, rows, work: (self.accumulate(R[:, rows], X_b),))[0].astype(np.float64)
+
+    def largest_eigenvalue(self, s, intercept, max_gram):
+        """lambda_max([X 1]' diag(s) [X 1]), or an upper bound where it is too large to compute."""
+        if self.n_features <= max_gram:
+            zero = np.zeros(self.n_features)
+            (G,) = self.sum_over_blocks(lambda X_b, rows, work: (self.gram(X_b, s[rows], zero, intercept, work),))
+        elif self.n_rows <= max_gram:
+            root = np.sqrt(s)
+            G = (self.row_gram() + intercept) * np.outer(root, root)
+        else:
+            return self._collatz_bound(s, intercept)
+        n = len(G)
+        # Raised above the rounding error of LAPACK.
+        return float(eigvalsh(G, subset_by_index=[n - 1, n - 1])[0]) * (1.0 + 1e-10)
+
+    def _collatz_bound(self, s, intercept, n_iter=8):
+        """max_j (A v)_j / v_j with A = |[X 1]|' diag(s) |[X 1]|: a bound for any v > 0, sharper at each iteration."""
+        v, bound = np.ones(self.n_features + intercept), np.inf
+
+        def product(X_b, rows, work):
+            X_b = self.absolute(X_b)
+            raw = self.predict(v[None, : self.n_features].astype(self.dtype), X_b, work)[0].astype(np.float64)
+            raw += v[self.n_features :].sum()
+            raw *= s[rows]
+            out = np.full(v.shape, raw.sum())
+            out[: self.n_features] = self.accumulate(raw[None].astype(self.dtype), X_b)
+            return (out,)
+
+        for _ in range(n_iter):
+            (Av,) = self.sum_over_blocks(product)
+            bound = min(bound, float((Av / v).max()))
+            v = np.maximum(Av / Av.max(), 1e-3)
+        return bound * (1.0 + 1e3 * float(np.finfo(self.dtype).eps))
+
+
+def _sum_in_order(parts):
+    """Sum of lists of arrays, entry by entry, in the order given."""
+    total = next(parts)
+    for part in parts:
+        for so_far, more in zip(total, part, strict=True):
+            so_far += more
+    return total

@@ -1,0 +1,55 @@
+"""Class labels and weights: what y, sample_weight and class_weight say about each row."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.utils import compute_class_weight
+from sklearn.utils.validation import _check_sample_weight
+
+
+def encode(y):
+    """The classes, sorted, and the index of each row's class: a boolean for two classes."""
+    classes = np.unique(y)
+    if len(classes) < 2:
+        raise ValueError(
+            f"y has one class only, {classes.tolist()[0]!r}: a classifier needs samples of at least 2 classes."
+        )
+    if len(classes) == 2:
+        return classes, y == classes[1]
+    return classes, np.searchsorted(classes, y)
+
+
+def weights(class_weight, sample_weight, X, y, classes, codes):
+    """Sample weight times class weight, None if all are 1, and the total of each class."""
+    if sample_weight is not None:
+        sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        if not sample_weight.any():
+            raise ValueError("All sample weights are zero: there is nothing to fit. Give some rows a positive weight.")
+    totals = _class_totals(codes, sample_weight, len(classes))
+    if class_weight is not None:
+        _check_totals(classes, totals, "sample_weight")
+        by_class = compute_class_weight(class_weight, classes=classes, y=y, sample_weight=sample_weight)
+        totals = totals * by_class
+        by_row = by_class[codes.astype(np.intp)]
+        sample_weight = by_row if sample_weight is None else sample_weight * by_row
+    _check_totals(classes, totals, "sample_weight and class_weight")
+    return sample_weight, totals.astype(np.float64)
+
+
+def _class_totals(codes, sample_weight, n_classes, n_rows=2**16):
+    """Total weight of each class, some rows at a time: counting takes eight bytes a row."""
+    totals = np.zeros(n_classes)
+    for start in range(0, len(codes), n_rows):
+        rows = slice(start, start + n_rows)
+        totals += np.bincount(codes[rows], None if sample_weight is None else sample_weight[rows], n_classes)
+    return totals
+
+
+def _check_totals(classes, totals, source):
+    """Refuse a class that has rows but no weight: its probability would have no finite optimum above zero."""
+    for label, total in zip(classes.tolist(), totals, strict=True):
+        if not total > 0.0:
+            raise ValueError(
+                f"The rows of class {label!r} have total weight {total:g} by {source}. Leave the class out of the data "
+                "or give some of its rows a positive weight."
+            )
