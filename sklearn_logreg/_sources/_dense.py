@@ -14,8 +14,10 @@ class DenseSource(Source):
         n, p = X.shape
         super().__init__(X, 8 * max(p, n_outputs), n * (0.3 * p + 10.0), n_threads)
         self.gram_nanoseconds = n * (0.03 * p**2 + 3.0 * p + 10.0)
-        # What fits in cache as a whole is there already.
-        self.needs_no_copy = X.flags.c_contiguous and X.dtype == self.dtype and X.nbytes <= BLOCK_BYTES
+        self.is_small = X.size * self.dtype.itemsize <= BLOCK_BYTES
+        if self.is_small:
+            # It fits in cache as a whole: once is enough.
+            self.X = np.ascontiguousarray(X, self.dtype)
 
     def block(self, rows, work):
         """X[rows], brought into cache by a copy.
@@ -24,7 +26,7 @@ class DenseSource(Source):
         time that way, half with Fortran order.
         """
         X_b = self.X[rows]
-        if self.needs_no_copy:
+        if self.is_small:
             return X_b
         if X_b.strides[0] < X_b.strides[1]:
             buffer = work.array("block", X_b.shape[::-1], self.dtype).T

@@ -50,7 +50,7 @@ class SparseSource(Source):
         self.prefers_dense = per_row > 0.1 * p
         self.gram_nanoseconds = n * (10.0 + (0.03 * p**2 + 3.0 * p if self.prefers_dense else 2.5 * per_row**2))
         # Blocks of small data are kept; those of large data, with an offset a row, would take too much memory.
-        is_small = X.indptr.nbytes <= BLOCK_BYTES // 4
+        is_small = X.indptr.nbytes <= BLOCK_BYTES
         self._blocks = {rows.start: self._view(rows) for group in self.groups for rows in group if is_small}
 
     def _view(self, rows):
