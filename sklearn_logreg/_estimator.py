@@ -272,7 +272,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
             "stable_rate": np.nan,
             "separable": describe(found, getattr(self, "feature_names_in_", None)),
             "remedy": "Raise max_iter." if self.solver == "preconditioned" else (
-                "Use solver='preconditioned', which needs no scaled features, or scale them and raise max_iter."
+                "Use solver='preconditioned', which needs no scaled features, or raise max_iter."
             ),
         }  # fmt: skip
         if status is Status.DIVERGED:

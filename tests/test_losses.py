@@ -4,10 +4,10 @@ from decimal import Decimal, localcontext
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit, log_softmax, softmax
 
-from sklearn_logreg._losses import LogLoss, SoftmaxLoss
+from sklearn_logreg._losses import LEAST_CURVATURE, LogLoss, SoftmaxLoss
 from sklearn_logreg._sources import Workspace
 
 MARGINS = np.array([0.0, 1e-300, 1e-9, 0.5, 1.0, 5.0, 36.0, 37.0, 50.0, 700.0, 745.0, 746.0, 800.0])
@@ -181,3 +181,16 @@ def test_start_is_the_best_constant_prediction(class_weights):
 def test_codes_survive_many_classes(n_classes):
     index = np.array([0, 1, n_classes - 1])
     assert_allclose(SoftmaxLoss(n_classes).encode(index).astype(int), index)
+
+
+@pytest.mark.parametrize("loss, codes", [(LogLoss(), [-1, 1]), (SoftmaxLoss(3), [0, 1, 2])])
+def test_rows_far_on_the_wrong_side_are_given_some_curvature(loss, codes):
+    # Only those: with the codes, rows on their right side keep the second derivative.
+    rng = np.random.RandomState(0)
+    codes = loss.encode(np.array(codes)[[0, 1] * 20] == 1) if loss.n_outputs == 1 else np.array(codes)[[0, 1] * 20]
+    raw = 20.0 * rng.normal(size=(loss.n_outputs, 40))
+    wrong = loss.misses(raw, codes)
+    assert 5 < wrong.sum() < 35
+    exact, raised = loss.curvature(raw.copy()), loss.curvature(raw.copy(), codes)
+    assert_array_equal(raised[:, ~wrong], exact[:, ~wrong])
+    assert np.all(raised >= exact) and np.all(raised[:, wrong].max(axis=0) >= LEAST_CURVATURE)

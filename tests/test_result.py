@@ -59,7 +59,7 @@ def test_max_iter(solver, problem):
     if solver == "preconditioned":
         assert remedy == "Raise max_iter.", "it would be no help to be told to use the solver that is used"
     else:
-        assert remedy == "Use solver='preconditioned', or raise max_iter."
+        assert remedy == "Use solver='preconditioned', which needs no scaled features, or raise max_iter."
     assert not ends(LogisticRegression(tol=1e-5), *problem).startswith("Stopped"), "the remedy must work"
 
 
@@ -122,7 +122,7 @@ def test_precision_with_float32_names_the_precision_and_the_remedy():
     start = rf"Stopped after {model.n_iter_[0]} passes at violation \S+ > tol=1e-12: no step lowers the cost any more"
     assert re.match(start, message)
     assert "at the working precision of float32" in message
-    assert "Pass float64 data, subtract a constant from such features, or raise tol." in message
+    assert "Raise tol, pass float64 data, or subtract a constant from such features." in message
     assert not model.converged_
 
 

@@ -81,6 +81,17 @@ def test_endometrial_cancer_is_separated_by_neovascularisation():
     assert separation(X, y).features == [0], "without names, indices"
 
 
+@pytest.mark.parametrize("outlier", [1e3, 1e6, 1e9, 1e12])
+def test_an_outlier_does_not_hide_that_the_classes_overlap(outlier):
+    # In standard deviations all other rows are then within rounding of one another.
+    rng = np.random.RandomState(0)
+    X = rng.normal(size=(200, 3))
+    y = (X[:, 0] + rng.normal(size=200) > 0.0).astype(int)
+    assert not separation(X, y)
+    X[0, 1] = outlier
+    assert not separation(X, y)
+
+
 @pytest.mark.parametrize("fit_intercept", [False, True])
 @pytest.mark.parametrize(
     "name, kind",
