@@ -135,7 +135,9 @@ def test_a_hessian_is_not_held_once_a_group_of_blocks():
     loss = LogLoss()
     objective = Objective(make_source(X), loss.encode(y == 1), None, loss, ElasticNet(0.0, 1e-3), True)
     coef = np.zeros(objective.shape)
-    objective.evaluate(coef)  # workspaces
+    # Workspaces, which both threads may not all have taken by then.
+    for _ in range(3):
+        objective.curvature(coef)
     tracemalloc.start()
     try:
         hessian = objective.curvature(coef)
