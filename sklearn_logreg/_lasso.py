@@ -36,13 +36,7 @@ def lasso(H, g, scale, l1, w, accuracy, n_classes=1):
     y = np.sqrt([np.dot(target, scale * w) + abs(np.dot(g, scale * w)) + np.sum(g**2 / diagonal) / RIDGE])
     v = w.copy()
     for _ in range(MAX_ROUNDS):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            _, path, _ = enet_path(
-                X, y, l1_ratio=1.0, alphas=[l1], precompute=gram, Xy=Xy, coef_init=v, check_input=False, copy_X=False,
-                tol=0.0, max_iter=SWEEPS,
-            )  # fmt: skip
-        v = path[:, 0]
+        v = sweep(X, y, l1, 0.0, v, SWEEPS, precompute=gram, Xy=Xy)
         if n_classes > 1:
             v = median_free(v.reshape(n_classes, -1)).ravel()
         if _violation(gram, Xy, scale, l1, v) <= accuracy:
@@ -52,6 +46,18 @@ def lasso(H, g, scale, l1, w, accuracy, n_classes=1):
         if _violation(gram, Xy, scale, l1, v) <= accuracy:
             break
     return v
+
+
+def sweep(X, y, l1, l2, v, n_sweeps, **gram):
+    """argmin_v |y - X v|^2 / 2 + l1 |v|_1 + l2/2 |v|^2, some sweeps of coordinate descent (scikit-learn's) closer."""
+    with warnings.catch_warnings():
+        # That it stops before its tolerance, which is zero, is meant.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        _, path, _ = enet_path(
+            X, y, l1_ratio=l1 / (l1 + l2), alphas=[(l1 + l2) / len(y)], coef_init=v, check_input=False, copy_X=False,
+            tol=0.0, max_iter=n_sweeps, **(gram or {"precompute": False}),
+        )  # fmt: skip
+    return path[:, 0]
 
 
 def median_free(V):

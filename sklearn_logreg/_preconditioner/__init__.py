@@ -42,6 +42,8 @@ SAMPLE = 16
 # against the cube of the rows (0.8 s for 3000), which must be below that of 100 passes: short texts are faster without.
 MAX_ROW_SPACE = 3000
 ROW_SPACE_NANOSECONDS = 0.03
+# Violation above which one Newton step does not lead close to the optimum.
+ROUGH = 1e-3
 
 
 def descend(objective, coef, trace, random_state, warm=None, baseline=np.inf):
@@ -61,10 +63,6 @@ def descend(objective, coef, trace, random_state, warm=None, baseline=np.inf):
     result = preconditioned(objective, start, preconditioner, trace, here if start is coef else None)
     result.ahead = look_ahead(objective, result.evaluation, trace.n_passes, preconditioner)
     return result
-
-
-# Violation above which one Newton step does not lead close to the optimum.
-ROUGH = 1e-3
 
 
 def look_ahead(objective, here, n_passes, preconditioner=None):

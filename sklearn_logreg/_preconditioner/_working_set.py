@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 from scipy.linalg.lapack import dpotrs
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import enet_path
 
 from .._cholesky import cholesky
-from .._lasso import median_free
+from .._lasso import median_free, sweep
 from .._losses import LEAST_CURVATURE
 
 # Value of the intercept's column: coordinate descent penalises every weight, this one by next to nothing.
@@ -74,8 +71,8 @@ class RowModel:
                      +  penalty(V),            h = |R| (1 - |R|) = P (1 - P)
 
     The last sum couples the classes of softmax, and is absent for two.  Coordinate descent on one class at a time
-    (scikit-learn's; Friedman, Hastie and Tibshirani 2010) finds out which weights are zero; conjugate gradients on the
-    others at once finish what it crawls along.
+    (scikit-learn's; Friedman, Hastie and Tibshirani 2010) finds out which weights are zero; a Newton step, or conjugate
+    gradients, on the others at once finish what it crawls along.
     """
 
     def __init__(self, objective, here, X, columns):
@@ -116,12 +113,16 @@ class RowModel:
                 D[k] = self.X @ (V[k] - self.V0[k])
             if len(V) > 1 and not self.penalty.l2:
                 V[:, self.is_weight] = median_free(V[:, self.is_weight])
-                D = (self.X @ (V - self.V0).T).T
+                D = self._change(V)
             if self._violation(V, D) <= goal:
                 break
         change = V - self.V0
         change[:, ~self.is_weight] *= KAPPA
         return change
+
+    def _change(self, V):
+        """The change of the raw predictions from V0 to V."""
+        return (self.X @ (V - self.V0).T).T
 
     def _curve(self, D):
         """The Hessian with respect to the raw predictions, times D."""
@@ -155,14 +156,7 @@ class RowModel:
             X = np.asfortranarray(X * root[:, None])
         others = self.pull[k] + self._curve(D)[k] - self.h[k] * D[k]
         target = X @ self.V0[k] - np.divide(others, root, out=np.zeros_like(root), where=root > 0.0)
-        l1, l2 = self.penalty.l1, self.penalty.l2
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            _, path, _ = enet_path(
-                X, target, l1_ratio=l1 / (l1 + l2), alphas=[(l1 + l2) / len(target)], precompute=False, coef_init=v,
-                check_input=False, copy_X=False, tol=0.0, max_iter=SWEEPS,
-            )  # fmt: skip
-        return path[:, 0]
+        return sweep(X, target, self.penalty.l1, self.penalty.l2, v, SWEEPS)
 
     def _polish(self, V, D, goal):
         """Towards the minimum of the model over the orthant of V; what would leave the orthant becomes zero."""
@@ -181,7 +175,7 @@ class RowModel:
         for alpha in [1.0, *ratios[len(ratios) // 2 :: -max(len(ratios) // 4, 1)], *ratios[:1]]:
             there = V + alpha * step
             there[crosses & (alpha * sign * step <= -np.abs(V))] = 0.0
-            D_there = (self.X @ (there - self.V0).T).T
+            D_there = self._change(there)
             if self._value(there, D_there) <= value:
                 return there, D_there
         return V, D
