@@ -15,7 +15,7 @@ from ._cholesky import cholesky
 SWEEPS = 20
 MAX_ROUNDS = 20
 # Newton steps of one polish: entries that are still leaving after so many are coordinate descent's work.
-MAX_POLISH = 3
+MAX_POLISH = 30
 # Ridge, against the diagonal, that keeps the model bounded from below.
 RIDGE = 1e-12
 
@@ -42,7 +42,10 @@ def lasso(H, g, scale, l1, w, accuracy, n_classes=1):
         if _violation(gram, Xy, scale, l1, v) <= accuracy:
             break
         # One coordinate at a time crawls along directions that are nearly flat; all that are not zero at once do not.
-        v = _polish(H, target, scale, l1, v)
+        A = np.flatnonzero(v)
+        sign = np.sign(v[A])
+        u = orthant_minimum(H[np.ix_(A, A)], target[A] - l1 * sign / scale[A], scale[A] * v[A], sign, 1e-10)
+        v[A] = u / scale[A]
         if _violation(gram, Xy, scale, l1, v) <= accuracy:
             break
     return v
@@ -73,29 +76,32 @@ def _violation(gram, Xy, scale, l1, v):
     return np.max(distance / scale)
 
 
-def _polish(H, target, scale, l1, v):
-    """Towards the minimum of the model over the orthant of v: Newton steps in which entries become zero, for good."""
+def orthant_minimum(H, goal, u, sign, ridge):
+    """Towards argmin_u u'Hu/2 - goal.u over the orthant of ``sign``: Newton steps; entries become zero for good.
+
+    Entries of sign 0 are free to change theirs.  ``ridge`` times its diagonal is added to H, in the steps alone.
+    """
+    u, downhill = u.copy(), goal - H @ u
     for _ in range(MAX_POLISH):
-        A = np.flatnonzero(v)
+        A = np.flatnonzero((u != 0.0) | (sign == 0.0))
         if not len(A):
             break
-        u, sign = scale[A] * v[A], np.sign(v[A])
-        H_A, goal = H[np.ix_(A, A)], target[A] - l1 * sign / scale[A]
-        step = dpotrs(cholesky(H_A, 1e-10 * np.diagonal(H_A)), goal, lower=1)[0] - u
+        H_A = H[np.ix_(A, A)]
+        diagonal = H_A.ravel()[:: len(A) + 1]
+        diagonal *= 1.0 + ridge
+        step = np.zeros_like(u)
+        step[A] = dpotrs(cholesky(H_A, 100.0 * ridge * diagonal), downhill[A], lower=1)[0]
         crosses = sign * (u + step) < 0.0
-
-        def value(u, H_A=H_A, goal=goal):
-            return 0.5 * u @ (H_A @ u) - goal @ u
-
-        # All that would change sign become zero at once; if that does not pay, all go as far as the first of them.
-        there = np.where(crosses, 0.0, u + step)
-        if crosses.any() and value(there) > value(u):
-            ratio = np.where(crosses, -u, np.inf) / np.where(crosses, step, 1.0)
-            first = np.argmin(ratio)
-            there = u + ratio[first] * step
-            there[first] = 0.0
-        v = v.copy()
-        v[A] = there / scale[A]
-        if not crosses.any():
+        ratios = np.divide(-u, step, out=np.full_like(u, np.inf), where=crosses)
+        first = np.sort(ratios[crosses])
+        # All that would change sign become zero at once; if that does not pay, half of them, fewer, or the first alone.
+        for alpha in [1.0, *(first[len(first) >> k] for k in range(1, len(first).bit_length() + 1))]:
+            change = np.where(ratios <= alpha, -u, alpha * step)
+            curved = H @ change
+            if change @ (0.5 * curved - downhill) <= 0.0:
+                break
+        u = np.where(ratios <= alpha, 0.0, u + change)
+        downhill = downhill - curved
+        if not len(first):
             break
-    return v
+    return u

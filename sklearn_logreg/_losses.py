@@ -12,11 +12,17 @@ residuals keep full relative precision in both tails, where nearly separable dat
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import expit
 
-# A row far on the wrong side pulls with all its weight and curves hardly at all: a model of J that believed it would go
-# ten thousands of times too far.
-LEAST_CURVATURE = 0.03
+
+def secant_curvature(size):
+    """Curvatures of a model of the loss, from the sizes |p - y| of the residuals: p (1 - p) up to 1/2.
+
+    A row far on the wrong side pulls with all its weight and curves hardly at all: a model of J that believed it would
+    go ten thousands of times too far.  It is given the curvature of the parabola that has the same value as far on the
+    right side, tanh(z/2) / (2 z) with z = logit(size), which is nowhere below the loss (Jaakkola and Jordan 2000).
+    """
+    wrong = np.clip(size, 0.5001, 1.0 - 1e-16)
+    return np.where(size > 0.5, (wrong - 0.5) / np.log(wrong / (1.0 - wrong)), size * (1.0 - size))
 
 
 def constant_loss(class_weights):
@@ -69,14 +75,17 @@ class LogLoss:
         return raw[0] * codes >= 0.0
 
     def curvature(self, raw, codes=None):
-        """Second derivative p (1 - p), exact in both tails; with codes, not below its least; overwrites raw."""
-        least = 0.0 if codes is None else LEAST_CURVATURE * (raw * codes > 0.0)
-        e = np.exp(np.negative(np.abs(raw, out=raw), out=raw), out=raw)
-        return np.maximum(e / np.square(1.0 + e), least)
+        """Second derivative p (1 - p), exact in both tails; with codes, :func:`secant_curvature` on the wrong side."""
+        e = np.exp(-np.abs(raw))
+        h = e / np.square(1.0 + e)
+        return h if codes is None else np.where(raw * codes > 0.0, secant_curvature(1.0 / (1.0 + e)), h)
 
     def all_probabilities(self, raw):
         """Probabilities of both classes, each exact in its own tail."""
-        return np.concatenate([expit(-raw), expit(raw)])
+        e = np.exp(-np.abs(raw))
+        wrong, right = e / (1.0 + e), 1.0 / (1.0 + e)
+        is_second = raw > 0.0
+        return np.concatenate([np.where(is_second, wrong, right), np.where(is_second, right, wrong)])
 
     def own_class(self, codes):
         """Class indices from the codes."""
@@ -143,13 +152,11 @@ class SoftmaxLoss:
         return raw
 
     def curvature(self, raw, codes=None):
-        """Second derivatives p_k (1 - p_k), class by class; with codes, not below their least; overwrites raw."""
+        """Second derivatives p_k (1 - p_k); with codes, :func:`secant_curvature` on the wrong side; overwrites raw."""
         p = self.probabilities(raw)
-        h = p * (1.0 - p)
-        if codes is not None:
-            own = codes == np.arange(len(raw))[:, None]
-            np.maximum(h, LEAST_CURVATURE * ((p > 0.5) != own), out=h)
-        return h
+        if codes is None:
+            return p * (1.0 - p)
+        return secant_curvature(np.abs(p - (codes == np.arange(len(raw))[:, None])))
 
     def all_probabilities(self, raw):
         """Probabilities of all classes; raw is kept."""

@@ -104,4 +104,4 @@ class Result:
 
     evaluation: Any
     status: Status
-    ahead: Any = None  # coefficients where the next step would have led, if that is known
+    ahead: Any = None  # what look_ahead gives, if that is known

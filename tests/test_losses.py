@@ -4,10 +4,10 @@ from decimal import Decimal, localcontext
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose
 from scipy.special import expit, log_softmax, softmax
 
-from sklearn_logreg._losses import LEAST_CURVATURE, LogLoss, SoftmaxLoss
+from sklearn_logreg._losses import LogLoss, SoftmaxLoss, secant_curvature
 from sklearn_logreg._sources import Workspace
 
 MARGINS = np.array([0.0, 1e-300, 1e-9, 0.5, 1.0, 5.0, 36.0, 37.0, 50.0, 700.0, 745.0, 746.0, 800.0])
@@ -183,14 +183,31 @@ def test_codes_survive_many_classes(n_classes):
     assert_allclose(SoftmaxLoss(n_classes).encode(index).astype(int), index)
 
 
+@pytest.mark.parametrize("z", [0.01, 0.5, 3.0, 10.0])
+def test_secant_curvature_bounds_the_loss_from_above(z):
+    # log(1 + exp(t)) of a row on the wrong side, at z > 0, and the parabola with its slope there.
+    t = np.linspace(-3.0 * z, 3.0 * z, 301)
+    p = expit(z)
+    parabola = np.logaddexp(0.0, z) + p * (t - z) + 0.5 * secant_curvature(p) * (t - z) ** 2
+    assert np.all(parabola >= np.logaddexp(0.0, t) - 1e-12)
+    if z > 0.1:  # below, p (1 - p) is 1/4 but for 1e-3
+        touches = np.logaddexp(0.0, z) - 2.0 * p * z + 2.0 * secant_curvature(p) * z**2
+        assert_allclose(touches, np.logaddexp(0.0, -z), atol=1e-12 * z, err_msg="as far on the right side")
+
+
 @pytest.mark.parametrize("loss, codes", [(LogLoss(), [-1, 1]), (SoftmaxLoss(3), [0, 1, 2])])
-def test_rows_far_on_the_wrong_side_are_given_some_curvature(loss, codes):
-    # Only those: with the codes, rows on their right side keep the second derivative.
+def test_rows_far_on_the_wrong_side_are_given_more_curvature(loss, codes):
+    # Only those: with the codes, residuals below 1/2 keep the second derivative.
     rng = np.random.RandomState(0)
     codes = loss.encode(np.array(codes)[[0, 1] * 20] == 1) if loss.n_outputs == 1 else np.array(codes)[[0, 1] * 20]
-    raw = 20.0 * rng.normal(size=(loss.n_outputs, 40))
-    wrong = loss.misses(raw, codes)
-    assert 5 < wrong.sum() < 35
+    raw = 3.0 * rng.normal(size=(loss.n_outputs, 40))
+    residual = raw.copy()
+    loss.evaluate(residual, codes, None, Workspace())
+    size = np.abs(residual)
     exact, raised = loss.curvature(raw.copy()), loss.curvature(raw.copy(), codes)
-    assert_array_equal(raised[:, ~wrong], exact[:, ~wrong])
-    assert np.all(raised >= exact) and np.all(raised[:, wrong].max(axis=0) >= LEAST_CURVATURE)
+    assert 5 < np.sum(size > 0.6) < size.size - 5
+    assert_allclose(raised[size < 0.4], exact[size < 0.4], rtol=1e-12)
+    assert_allclose(
+        raised[size > 0.6], secant_curvature(size[size > 0.6]), rtol=1e-8, err_msg="1 - size has lost digits"
+    )
+    assert np.all(raised[size > 0.6] > exact[size > 0.6])

@@ -215,10 +215,13 @@ def test_csr_blocks_are_views(sparse_format):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_c_ordered_blocks_are_views(dtype):
-    X = base().astype(dtype)
-    source = make_source(X)
-    assert np.shares_memory(source.block(source.groups[0][0], Workspace()), X)
+def test_small_data_are_converted_once(dtype):
+    # With the rows along the fast axis; what has that order already is not copied.
+    for X in (base().astype(dtype), np.asfortranarray(base().astype(dtype))):
+        source = make_source(X)
+        first, again = (source.block(source.groups[0][0], Workspace()) for _ in range(2))
+        assert first is again and first.flags.f_contiguous
+        assert np.shares_memory(first, X) == X.flags.f_contiguous
 
 
 @pytest.mark.parametrize(

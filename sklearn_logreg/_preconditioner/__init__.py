@@ -25,7 +25,7 @@ import numpy as np
 from .._result import Result, Trace
 from .._solvers import preconditioned
 from ._hessian import HessianPreconditioner
-from ._pairs import DiagonalPreconditioner
+from ._pairs import NEAR, DiagonalPreconditioner
 from ._row_space import RowSpacePreconditioner
 from ._working_set import WorkingSet
 
@@ -44,6 +44,8 @@ MAX_ROW_SPACE = 3000
 ROW_SPACE_NANOSECONDS = 0.03
 # Violation above which one Newton step does not lead close to the optimum.
 ROUGH = 1e-3
+# With L1, how far the model of the certificate's step is solved, against the violation at hand.
+MODEL_ACCURACY = 1e-8
 
 
 def descend(objective, coef, trace, random_state, warm=None, baseline=np.inf):
@@ -66,30 +68,33 @@ def descend(objective, coef, trace, random_state, warm=None, baseline=np.inf):
 
 
 def look_ahead(objective, here, n_passes, preconditioner=None):
-    """Where a Newton step would lead from here, not to be evaluated: for the dual point of the certificate.
+    """A point, and a Newton step from there or None, not to be evaluated: for the dual point of the certificate.
 
     From there the bound is close to the truth; from here, in an ill-conditioned direction, it is as far off as the
     condition number.  A Hessian is bought for it if that takes little against the passes made.
     """
     if not (objective.penalty and np.isfinite(here.violation)):
-        return here.coef
-    exact = None
-    if np.prod(objective.shape) <= MAX_HESSIAN and not _on_rows(objective):
-        exact = HessianPreconditioner(objective)
-        if exact.price <= max(2.0, 0.2 * n_passes):
-            preconditioner = exact
-    if preconditioner is None:
-        return here.coef
-    # With L1 the model of the step is solved so far that its error is of the order of that of the model.
-    is_newton = preconditioner is exact or isinstance(preconditioner, WorkingSet)
-    accuracy = min(0.1, max(here.violation, 1e-7)) if is_newton else 0.1
-    ahead = here.coef + preconditioner.step(here, 0.2 * here.violation, accuracy)[0]
-    if preconditioner is exact and (objective.penalty.l1 or here.violation > ROUGH):
-        there = objective.evaluate(ahead)
-        if there.value < here.value:
-            exact = HessianPreconditioner(objective)
-            ahead = ahead + exact.step(there, 0.0, accuracy)[0]
-    return ahead
+        return here.coef, None
+    p, size = objective.n_features, np.prod(objective.shape)
+    exact = HessianPreconditioner(objective, exact=True) if size <= MAX_HESSIAN and not _on_rows(objective) else None
+    step, slope = (None, -np.inf) if preconditioner is None else preconditioner.step(here, 0.2 * here.violation)
+    if exact is not None:
+        # A step that leaves a tenth of the gradient would add this to the bound, which should be about -slope / 2; 1e-8
+        # of J is what the default tol promises.  With L1 the solver itself buys a Hessian at nearly every pass.
+        has_l1 = objective.penalty.l1 > 0.0
+        rest = np.inf if has_l1 else 0.005 * np.sum(here.gradient[:, :p] ** 2 / objective.penalty.l2)
+        is_sharp = rest <= max(-slope, 1e-8 * abs(here.value))
+        if has_l1 or exact.price <= (0.2 * n_passes + 2.0 if is_sharp else n_passes + 8.0):
+            step = exact.step(here, 0.0, MODEL_ACCURACY)[0]
+            if here.violation > ROUGH:
+                there = objective.evaluate(here.coef + step)
+                if there.value < here.value:
+                    here = there
+                    step = HessianPreconditioner(objective, exact=True).step(here, 0.0, MODEL_ACCURACY)[0]
+            return here.coef, step
+    if isinstance(preconditioner, WorkingSet) and here.violation < NEAR:
+        return here.coef, preconditioner.step(here, 0.0, MODEL_ACCURACY)[0]
+    return (here.coef if step is None else here.coef + step), None
 
 
 def _on_rows(objective):
@@ -122,10 +127,12 @@ def _prepare(objective, coef, random_state, warm=False):
     if n_rows < 4 * n_sample:
         return HessianPreconditioner(objective, by_class), coef
     coarse = objective.sample(n_sample, random_state)
+    pseudo_rows = coarse.l2() - n_rows / n_sample * objective.l2()
+    outer = HessianPreconditioner(objective, by_class)
     if warm:
         H = coarse.curvature(coef, by_class)
-        return HessianPreconditioner(objective, by_class, H if by_class else H[None]), coef
+        return outer.start_from(H if by_class else H[None], pseudo_rows), coef
     inner, coef = _prepare(coarse, coef, random_state)
     # The optimum of the sample is known to 1/sqrt(n) only.
     coef = preconditioned(coarse, coef, inner, Trace(tol=0.1 / np.sqrt(n_sample), max_iter=50)).evaluation.coef
-    return HessianPreconditioner(objective, by_class, inner.loss_hessian), coef
+    return outer.start_from(inner.loss_hessian, pseudo_rows), coef

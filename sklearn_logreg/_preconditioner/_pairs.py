@@ -16,6 +16,8 @@ REFRESH = 20
 # Curvature added in every direction where no penalty does, against the largest of the loss.  With 1e-7 and less,
 # rounding along collinear features moved decision values by 1e-7 when rows were repeated instead of weighted.
 RIDGE = 1e-6
+# Violation below which curvature is taken as it is, without more for rows far on the wrong side.
+NEAR = 1e-2
 
 
 class CurvaturePairs:

@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
-from scipy.linalg.lapack import dpotrs
 
-from .._cholesky import cholesky
-from .._lasso import median_free, sweep
-from .._losses import LEAST_CURVATURE
+from .._lasso import median_free, orthant_minimum, sweep
+from .._losses import secant_curvature
+from ._pairs import NEAR
 
 # Value of the intercept's column: coordinate descent penalises every weight, this one by next to nothing.
 KAPPA = 1e10
@@ -80,7 +79,7 @@ class RowModel:
         residuals, P = objective.residuals(here.coef)
         weight = 1.0 / objective.total_weight * (1.0 if objective.weight is None else objective.weight)
         size = np.abs(residuals)
-        self.h = size * np.maximum(1.0 - size, LEAST_CURVATURE) * weight
+        self.h = (size * (1.0 - size) if here.violation < NEAR else secant_curvature(size)) * weight
         self.P: Any = P * np.sqrt(weight) if len(P) > 1 else None
         self.pull = residuals * weight
         # One column more for each intercept there is.
@@ -161,14 +160,15 @@ class RowModel:
     def _polish(self, V, D, goal):
         """Towards the minimum of the model over the orthant of V; what would leave the orthant becomes zero."""
         free = (V != 0.0) | ~self.is_weight
-        sign = np.sign(V)
+        sign = np.sign(V) * self.is_weight
         downhill = np.where(free, -self._gradient(V, D) - self.l1 * sign, 0.0)
         if np.count_nonzero(free) <= MAX_DIRECT:
-            step = self._direct(free, downhill)
-        else:
-            step = self._conjugate(free, downhill, goal)
+            there = V.copy()
+            there[free] = self._direct(free, downhill, V, sign)
+            return there, self._change(there)
+        step = self._conjugate(free, downhill, goal)
         # All that would change sign become zero; if that does not pay, half of them, fewer, or the first alone.
-        crosses = self.is_weight & (sign * (V + step) < 0.0)
+        crosses = sign * (V + step) < 0.0
         ratios = np.sort(-V[crosses] / step[crosses])
         # Differences below rounding do not count against it.
         value = self._value(V, D) + 1e-13 * np.sum(self.l1 * np.abs(V))
@@ -180,8 +180,8 @@ class RowModel:
                 return there, D_there
         return V, D
 
-    def _direct(self, free, downhill):
-        """The Newton step on the free entries, by a Cholesky factor of their Hessian."""
+    def _direct(self, free, downhill, V, sign):
+        """The free entries at the minimum over their orthant, by their Hessian."""
         columns = [np.flatnonzero(of_class) for of_class in free]
         ends = np.cumsum([0] + [len(A) for A in columns])
         H = np.empty((ends[-1], ends[-1]))
@@ -199,9 +199,8 @@ class RowModel:
         root = np.sqrt(diagonal + np.finfo(float).tiny)
         H /= root
         H /= root[:, None]
-        step = np.zeros(free.shape)
-        step[free] = dpotrs(cholesky(H, 1e-12), downhill[free] / root, lower=1)[0] / root
-        return step
+        u = root * V[free]
+        return orthant_minimum(H, downhill[free] / root + H @ u, u, sign[free], 1e-12) / root
 
     def _conjugate(self, free, downhill, goal):
         """The same by conjugate gradients, with the diagonal for a preconditioner, as far as the goal asks."""

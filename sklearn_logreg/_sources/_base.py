@@ -119,8 +119,7 @@ class Source:
         Rows run along the fast axis, so that weighting them is one long multiplication however few features there are.
         """
         Z = work.array("centred", (self.n_features + intercept, X_b.shape[0]))
-        Z[: self.n_features] = self.dense(X_b).T
-        Z[: self.n_features] -= mean[:, None]
+        np.subtract(self.dense(X_b).T, mean[:, None], out=Z[: self.n_features])
         Z[self.n_features :] = 1.0
         return Z
 
