@@ -60,7 +60,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
     solver : {"preconditioned", "gd", "nesterov"}, default="preconditioned"
         "preconditioned": P is an estimate of the inverse curvature, and alpha is 1 unless the cost asks for less;
         arrives in 5 to 20 passes on most data, whatever the units of the features.
-        "gd": P is the identity: the algorithm of the textbooks, from zero, on the features as they are.
+        "gd": P is the identity: the algorithm of the textbooks, from zero, on the features as they are.  (With L1, where
+        zero weights are optimal, from the intercept that they need.)
         "nesterov": the same with momentum and adaptive restart.
         With L1, the proximal operator follows every step (ISTA, FISTA, proximal Newton).
     learning_rate : float or "auto", default="auto"
@@ -309,8 +310,9 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
     def _solve(self, objective, trace, classes, totals):
         """The result of the solver."""
         coef = np.zeros(objective.shape)
-        if self.solver == "preconditioned" and self.fit_intercept:
-            coef[:, -1] = objective.loss.start(totals)
+        constant = coef.copy()
+        if self.fit_intercept:
+            constant[:, -1] = objective.loss.start(totals)
         warm = None
         if self._is_warm(objective, classes):
             W = self.coef_.toarray() if sparse.issparse(self.coef_) else self.coef_
@@ -322,10 +324,15 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
             return Result(nothing, Status.MAX_ITER)
         if self.solver == "preconditioned":
             baseline = constant_loss(totals if self.fit_intercept else np.ones_like(totals))
-            return descend(objective, coef, trace, check_random_state(self.random_state), warm, baseline)
+            return descend(objective, constant, trace, check_random_state(self.random_state), warm, baseline)
         solve = {"gd": gradient_descent, "nesterov": nesterov}[self.solver]
         step_size = 1.0 / objective.lipschitz() if self.learning_rate == "auto" else self.learning_rate
-        return solve(objective, coef if warm is None else warm, step_size, trace)
+        if warm is not None:
+            coef = warm
+        elif objective.penalty.l1 and objective.violation_at_zero(constant) <= self.tol:
+            # C is so small that all-zero weights are optimal: there is nowhere to go.
+            coef = constant
+        return solve(objective, coef, step_size, trace)
 
     def _is_warm(self, objective, classes):
         """Is there a previous solution of the same shape and classes to start from?"""

@@ -109,6 +109,18 @@ class Objective:
         violation = self._violation(W, standardised, wrong)
         return Evaluation(coef, float(value), gradient, standardised, violation, not (missed or self.penalty))
 
+    def violation_at_zero(self, coef):
+        """The violation at coef, whose weights are zero: raw predictions are known, X is read for the gradient alone."""
+        W, b = self._split(coef)
+        raw = np.repeat(b.sum(axis=1, keepdims=True), self.source.n_rows, axis=1)
+        _, wrong = self.loss.evaluate(raw, self.codes, self.weight, Workspace())
+        gradient = np.zeros(self.shape)
+        by_feature, by_intercept = self._split(gradient)
+        by_feature[:] = self.source.combine(raw)
+        by_intercept[:] = raw.sum(axis=1, keepdims=True)
+        gradient /= self.total_weight
+        return self._violation(W, self.standardise_gradient(gradient), wrong / self.total_weight)
+
     def _split(self, coef):
         """Views of the weights and of the intercept, the latter of no columns without one."""
         return coef[:, : self.n_features], coef[:, self.n_features :]

@@ -6,7 +6,7 @@ recomputed violation.
 
 import numpy as np
 import pytest
-from conftest import assert_optimal, load, make_classes, make_sparse
+from conftest import SOLVERS, assert_optimal, load, make_classes, make_sparse
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
@@ -231,11 +231,12 @@ def test_all_paths_give_the_same_coefficients(C, monkeypatch):
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("l1_ratio", [0.1, 0.5, 1.0])
 @pytest.mark.parametrize("shape", [(60, 5), (40, 90)])
-def test_all_zero_weights_are_found_in_one_pass(n_classes, l1_ratio, shape):
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_all_zero_weights_are_found_in_one_pass(n_classes, l1_ratio, shape, solver):
     # At C = 1e-6 zero is optimal: exact zeros, the intercept of the class frequencies, one pass.
     X, y = make_classes(*shape, n_classes, seed=12)
     weight = np.random.RandomState(0).randint(1, 4, size=len(y)).astype(float)
-    model = fit(X, y, 1, weight, C=1e-6, l1_ratio=l1_ratio)
+    model = fit(X, y, 1, weight, C=1e-6, l1_ratio=l1_ratio, solver=solver)
     assert_array_equal(model.coef_, 0.0)
     share = np.bincount(y, weight) / weight.sum()
     assert_allclose(model.predict_proba(X[:1])[0], share, rtol=1e-10)

@@ -103,7 +103,8 @@ def test_cost_of_gd_never_rises(C, l1_ratio, n_classes, data):
     model = fit_quietly(LogisticRegression(C=C, l1_ratio=l1_ratio, solver="gd", max_iter=300), X, y)
     curve = model.loss_curve_
     assert np.all(np.diff(curve) <= 4.0 * np.finfo(float).eps * curve[:-1])
-    assert curve[-1] < curve[0]
+    # With L1 and a small C it may start at the optimum.
+    assert curve[-1] < curve[0] or (l1_ratio and C == 0.01 and not model.coef_.any())
 
 
 def test_gd_rate_is_no_shorter_than_the_safe_one():
