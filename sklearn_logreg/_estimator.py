@@ -24,7 +24,7 @@ from ._export import to_sklearn
 from ._losses import LogLoss, SoftmaxLoss, constant_loss
 from ._objective import Evaluation, Objective
 from ._penalties import ElasticNet
-from ._preconditioner import descend, look_ahead
+from ._preconditioner import choose, descend, look_ahead
 from ._progress import CallbackSupportMixin, Lines, Tasks, has_callbacks
 from ._result import Result, Status, Trace
 from ._separation import SeparationWarning, describe, diagnose
@@ -60,10 +60,10 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
     solver : {"preconditioned", "gd", "nesterov"}, default="preconditioned"
         "preconditioned": P is an estimate of the inverse curvature, and alpha is 1 unless the cost asks for less;
         arrives in 5 to 20 passes on most data, whatever the units of the features.
-        "gd": P is the identity: the algorithm of the textbooks, from zero, on the features as they are.  (With L1, where
-        zero weights are optimal, from the intercept that they need.)
+        "gd": P is the identity: the algorithm of the textbooks, from zero, on the features as they are.
         "nesterov": the same with momentum and adaptive restart.
-        With L1, the proximal operator follows every step (ISTA, FISTA, proximal Newton).
+        With L1, the proximal operator follows every step (ISTA, FISTA, proximal Newton); where C is so small that zero
+        weights are optimal, every solver starts and ends at the intercept that belongs to them.
     learning_rate : float or "auto", default="auto"
         alpha for "gd" and "nesterov"; "auto": 1/L with L an upper bound of the curvature, for which the cost of "gd"
         never rises.  "preconditioned" takes no other value than "auto".
@@ -251,7 +251,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         if tasks:
             tasks.open(self.max_iter)
         trace = Trace(self.tol, self.max_iter, [monitor for monitor in (lines, tasks) if monitor])
-        with source.without_blas_threads(loss.n_outputs):
+        with source.without_blas_threads(choose(objective)[1]):
             result = self._solve(objective, trace, classes, totals)
             status, found = diagnose(objective, result, X, y)
             coef = objective.centre(result.evaluation.coef)

@@ -18,6 +18,8 @@ MAX_ROUNDS = 20
 MAX_POLISH = 30
 # Ridge, against the diagonal, that keeps the model bounded from below.
 RIDGE = 1e-12
+# Violation, against the largest entry of the target, that cannot be lowered.
+ROUNDING = 1e-15
 
 
 def lasso(H, g, scale, l1, w, accuracy, n_classes=1):
@@ -29,6 +31,7 @@ def lasso(H, g, scale, l1, w, accuracy, n_classes=1):
     size, diagonal = len(H), np.diagonal(H) + np.finfo(float).tiny
     H = H + np.diag(RIDGE * diagonal)
     target = H @ (scale * w) - g
+    accuracy = max(accuracy, ROUNDING * np.abs(target).max(initial=0.0))
     gram, Xy = H * scale * scale[:, None], target * scale
     # A lasso has data, here only known to have this Gram matrix: stand-ins of the right shape, and a target at least as
     # large as any that would give Xy, on which the library's bounds on the coefficients remain true.

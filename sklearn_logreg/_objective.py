@@ -110,7 +110,7 @@ class Objective:
         return Evaluation(coef, float(value), gradient, standardised, violation, not (missed or self.penalty))
 
     def violation_at_zero(self, coef):
-        """The violation at coef, whose weights are zero: raw predictions are known, X is read for the gradient alone."""
+        """The violation at coef, whose weights are zero: X is read for the gradient alone."""
         W, b = self._split(coef)
         raw = np.repeat(b.sum(axis=1, keepdims=True), self.source.n_rows, axis=1)
         _, wrong = self.loss.evaluate(raw, self.codes, self.weight, Workspace())

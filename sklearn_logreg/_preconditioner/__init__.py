@@ -27,7 +27,7 @@ from .._solvers import preconditioned
 from ._hessian import HessianPreconditioner
 from ._pairs import NEAR, DiagonalPreconditioner
 from ._row_space import RowSpacePreconditioner
-from ._working_set import WorkingSet
+from ._working_set import MAX_DIRECT, WorkingSet
 
 # Unknowns up to which a Hessian is formed and factorised.  For usps (softmax with 2570) that took 53 passes at C = 1
 # and 113 at C = 100; one block a class 181, in three fifths of the time, and more than 500.
@@ -75,14 +75,15 @@ def look_ahead(objective, here, n_passes, preconditioner=None):
     """
     if not (objective.penalty and np.isfinite(here.violation)):
         return here.coef, None
-    p, size = objective.n_features, np.prod(objective.shape)
-    exact = HessianPreconditioner(objective, exact=True) if size <= MAX_HESSIAN and not _on_rows(objective) else None
+    if isinstance(preconditioner, WorkingSet) and here.violation < NEAR:
+        return here.coef, preconditioner.step(here, 0.0, MODEL_ACCURACY)[0]
     step, slope = (None, -np.inf) if preconditioner is None else preconditioner.step(here, 0.2 * here.violation)
-    if exact is not None:
+    if np.prod(objective.shape) <= MAX_HESSIAN and choose(objective)[0] is not WorkingSet:
+        exact = HessianPreconditioner(objective, exact=True)
         # A step that leaves a tenth of the gradient would add this to the bound, which should be about -slope / 2; 1e-8
         # of J is what the default tol promises.  With L1 the solver itself buys a Hessian at nearly every pass.
-        has_l1 = objective.penalty.l1 > 0.0
-        rest = np.inf if has_l1 else 0.005 * np.sum(here.gradient[:, :p] ** 2 / objective.penalty.l2)
+        has_l1, by_feature = objective.penalty.l1 > 0.0, here.gradient[:, : objective.n_features]
+        rest = np.inf if has_l1 else 0.005 * np.sum(by_feature**2 / objective.penalty.l2)
         is_sharp = rest <= max(-slope, 1e-8 * abs(here.value))
         if has_l1 or exact.price <= (0.2 * n_passes + 2.0 if is_sharp else n_passes + 8.0):
             step = exact.step(here, 0.0, MODEL_ACCURACY)[0]
@@ -92,39 +93,42 @@ def look_ahead(objective, here, n_passes, preconditioner=None):
                     here = there
                     step = HessianPreconditioner(objective, exact=True).step(here, 0.0, MODEL_ACCURACY)[0]
             return here.coef, step
-    if isinstance(preconditioner, WorkingSet) and here.violation < NEAR:
-        return here.coef, preconditioner.step(here, 0.0, MODEL_ACCURACY)[0]
     return (here.coef if step is None else here.coef + step), None
 
 
-def _on_rows(objective):
-    """With L1, is coordinate descent cheaper on the weighted rows than on a Hessian?"""
-    if not objective.penalty.l1:
-        return False
-    # What a sweep costs on either.  (A sample has one L2 a feature.)
-    size, is_sample = np.prod(objective.shape), np.ndim(objective.penalty.l2) > 0
-    dear = size > LEAST_ROW_MODEL and size**2 > objective.shape[0] * objective.source.n_entries
-    return size > MAX_L1_HESSIAN or (dear and not is_sample)
+def choose(objective):
+    """The class of the preconditioner, and how many unknowns its largest matrix has."""
+    (n_outputs, q), n_rows = objective.shape, objective.source.n_rows
+    size = n_outputs * q
+    if objective.penalty.l1:
+        # What a sweep of coordinate descent costs on either.  (A sample has one L2 a feature.)
+        is_sample = np.ndim(objective.penalty.l2) > 0
+        dear = size > LEAST_ROW_MODEL and size**2 > n_outputs * objective.source.n_entries and not is_sample
+        return (WorkingSet, MAX_DIRECT) if dear or size > MAX_L1_HESSIAN else (HessianPreconditioner, size)
+    in_row_space = ROW_SPACE_NANOSECONDS * n_rows**3 <= 100.0 * n_outputs * objective.source.nanoseconds
+    if objective.penalty and n_rows < min(objective.n_features, MAX_ROW_SPACE) and in_row_space:
+        return RowSpacePreconditioner, n_rows
+    if size <= MAX_HESSIAN:
+        return HessianPreconditioner, size
+    if q <= MAX_HESSIAN and n_outputs * q**2 <= 10 * MAX_HESSIAN**2:
+        return HessianPreconditioner, q  # one block a class
+    return DiagonalPreconditioner, 0
 
 
 def _prepare(objective, coef, random_state, warm=False):
     """The preconditioner for this objective, and a better point to start from unless this one is warm."""
     (n_outputs, q), n_rows = objective.shape, objective.source.n_rows
-    has_l1 = objective.penalty.l1 > 0.0
-    in_row_space = ROW_SPACE_NANOSECONDS * n_rows**3 <= 100.0 * n_outputs * objective.source.nanoseconds
-    is_wide = n_rows < min(objective.n_features, MAX_ROW_SPACE)
-    if objective.penalty and not has_l1 and is_wide and in_row_space:
+    kind, size = choose(objective)
+    if kind is RowSpacePreconditioner:
         preconditioner = RowSpacePreconditioner(objective)
         return preconditioner, preconditioner.start(coef, lambda reduced, point: _prepare(reduced, point, random_state))
-    if _on_rows(objective):
-        return WorkingSet(objective), coef
-    by_class = n_outputs * q > MAX_HESSIAN and not has_l1
-    if by_class and (q > MAX_HESSIAN or n_outputs * q**2 > 10 * MAX_HESSIAN**2):
-        return DiagonalPreconditioner(objective), coef
+    if kind is not HessianPreconditioner:
+        return kind(objective), coef
+    by_class = size < n_outputs * q
     # Solve a sample first: its optimum is close, its Hessian too.  Each level has at most an eighth of the rows of the
     # next, so that all of them together cost little against the last.
     n_sample = max(min(n_rows // 8, SAMPLE * q), 1000, 8 * q)
-    if n_rows < 4 * n_sample:
+    if n_rows < 8 * n_sample:
         return HessianPreconditioner(objective, by_class), coef
     coarse = objective.sample(n_sample, random_state)
     pseudo_rows = coarse.l2() - n_rows / n_sample * objective.l2()

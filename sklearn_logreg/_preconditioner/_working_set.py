@@ -21,6 +21,8 @@ MAX_ROUNDS = 5
 # Free entries up to which a polish is a Newton step.  Conjugate gradients get nowhere where classes are nearly
 # separable (r8 at C = 100, 900 entries), and take a tenth of the time where they are not (imdb5k at C = 100, 1800).
 MAX_DIRECT = 1000
+# Violation, against the residuals, below which a model is solved to the last digits.
+ROUNDING = 1e-14
 
 
 class WorkingSet:
@@ -50,15 +52,28 @@ class WorkingSet:
         return step, np.vdot(here.gradient, step) + objective.penalty.l1 * grown
 
     def _take(self, columns):
-        """X[:, columns], from those taken last if they have them all."""
+        """X[:, columns] and a column for each intercept there is, from those taken last if they have them all."""
         if not np.isin(columns, self.held, assume_unique=True).all():
-            self.held, self.X = columns, self.objective.source.columns(columns)
-        return self.X[:, np.searchsorted(self.held, columns)]
+            self.held = columns
+            self.X = _with_intercept(self.objective.source.columns(columns), int(self.objective.fit_intercept))
+        last = np.arange(len(self.held), self.X.shape[1])
+        return self.X[:, np.append(np.searchsorted(self.held, columns), last)]
 
     def update(self, here, there):
         """Where the step had to be shortened, the model is not good enough for its exact minimum to be worth much."""
         taken = np.vdot(there.coef - here.coef, self.full) / np.vdot(self.full, self.full)
         self.n_rounds = MAX_ROUNDS if taken > 0.9 else 1
+
+
+def _with_intercept(X, n_intercepts):
+    """X with columns of KAPPA: column by column in memory, and with 32-bit indices, as coordinate descent wants it."""
+    n = X.shape[0]
+    if not sparse.issparse(X):
+        return np.asfortranarray(np.hstack([X, np.full((n, n_intercepts), KAPPA)]))
+    data = np.append(X.data, np.full(n * n_intercepts, KAPPA))
+    indices = np.append(X.indices, np.arange(n * n_intercepts)).astype(np.int32, copy=False)
+    indptr = np.append(X.indptr, X.indptr[-1] + n * np.arange(1, n_intercepts + 1)).astype(np.int32, copy=False)
+    return sparse.csc_matrix((data, indices, indptr), (n, X.shape[1] + n_intercepts))
 
 
 class RowModel:
@@ -82,15 +97,7 @@ class RowModel:
         self.h = (size * (1.0 - size) if here.violation < NEAR else secant_curvature(size)) * weight
         self.P: Any = P * np.sqrt(weight) if len(P) > 1 else None
         self.pull = residuals * weight
-        # One column more for each intercept there is.
         self.mean, self.scale = objective.mean[columns], objective.scale[columns]
-        n_intercepts = objective.shape[1] - objective.n_features
-        ones = np.full((X.shape[0], n_intercepts), KAPPA)
-        if sparse.issparse(X):
-            X = sparse.hstack([X, ones], format="csc")
-            X.indices, X.indptr = X.indices.astype(np.int32, copy=False), X.indptr.astype(np.int32, copy=False)
-        else:
-            X = np.asfortranarray(np.hstack([X, ones]))
         self.X, self.XT = X, X.T
         self.is_weight = np.arange(X.shape[1]) < len(columns)
         self.l1 = self.penalty.l1 * self.is_weight
@@ -101,7 +108,7 @@ class RowModel:
     def minimise(self, accuracy, n_rounds):
         """V - V0, where the violation of the model is at most that at V0 times ``accuracy``; else after n_rounds."""
         V, D = self.V0.copy(), np.zeros_like(self.pull)
-        goal = accuracy * self._violation(V, D)
+        goal = max(accuracy * self._violation(V, D), ROUNDING * np.abs(self.pull).sum())
         for i in range(n_rounds):
             if i:
                 V, D = self._polish(V, D, goal)

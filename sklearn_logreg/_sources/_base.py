@@ -26,7 +26,7 @@ MAX_GROUPS = 32
 # Threads start above this estimate of the time of a pass on one: handing the work over, and taking the interpreter's
 # lock in turn, cost about 0.5 ms a pass.
 MIN_NANOSECONDS = 3_000_000
-# Unknowns up to which BLAS is held to one thread during a fit: a Cholesky factor of 1000 takes 20 ms on one.
+# Unknowns of a matrix up to which BLAS is held to one thread in a fit: a Cholesky factor of 1000 takes 20 ms on one.
 MAX_SERIAL_UNKNOWNS = 1000
 
 
@@ -70,12 +70,12 @@ class Source:
     def _pool(self):
         return ThreadPoolExecutor(len(self._workspaces))
 
-    def without_blas_threads(self, n_outputs):
-        """A context in which BLAS runs on one thread, unless there are so many unknowns that it needs more.
+    def without_blas_threads(self, n_unknowns):
+        """A context in which BLAS runs on one thread, unless a matrix has so many unknowns that it needs more.
 
         Small products gain nothing from more, and lose a hundredfold where another process wants the same cores.
         """
-        if n_outputs * min(self.n_features, self.n_rows) > MAX_SERIAL_UNKNOWNS:
+        if n_unknowns > MAX_SERIAL_UNKNOWNS:
             return nullcontext()
         len(self._workspaces)  # sees how many threads are allowed before the limit is set
         return one_blas_thread()
