@@ -92,11 +92,7 @@ class Objective:
                 misses = loss.misses(raw, self.codes[rows])
                 missed = np.sum(misses if weight is None else weight[misses])
             value, wrong = loss.evaluate(raw, self.codes[rows], weight, work)
-            gradient = work.array("gradient", self.shape)
-            by_feature, by_intercept = self._split(gradient)
-            by_feature[:] = source.accumulate(raw.astype(source.dtype, copy=False), X_b)
-            by_intercept[:, : self.fit_intercept] = raw.sum(axis=1, keepdims=True)
-            return value, wrong, missed, gradient
+            return value, wrong, missed, self._gradient(raw, X_b, work)
 
         value, wrong, missed, gradient = source.sum_over_blocks(sums)
         coef = rounded.astype(np.float64, copy=False)
@@ -135,6 +131,14 @@ class Objective:
         else:
             raw[:] = self.source.predict(W, X_b, work)
         return raw
+
+    def _gradient(self, R, X_b, work):
+        """R [X_b 1]: the gradient, from derivatives R with respect to the raw predictions of a block."""
+        gradient = work.array("gradient", self.shape)
+        by_feature, by_intercept = self._split(gradient)
+        by_feature[:] = self.source.accumulate(R.astype(self.source.dtype, copy=False), X_b)
+        by_intercept[:] = R.sum(axis=1, keepdims=True)
+        return gradient
 
     def _violation(self, W, standardised, wrong):
         """Largest entry of the (sub)gradient in standardised coordinates, over the mean residual."""
@@ -226,32 +230,29 @@ class Objective:
         P = raw + (own if self.shape[0] == 1 else own == np.arange(self.shape[0])[:, None])
         return raw, P
 
-    def curvature(self, coef, by_class=False, exact=False):
+    def curvature(self, coef, exact=False):
         """Hessian of the mean loss in standardised coordinates, over the entries of coef in order.
 
-        ``by_class`` gives its diagonal blocks alone, shape (n_outputs, p + 1, p + 1).  Unless ``exact``, rows far on
-        the wrong side are given some curvature.  Reads every row once.
+        Unless ``exact``, rows far on the wrong side are given more curvature.  Reads every row once.
         """
         W, b = self._split(coef.astype(self.source.dtype, copy=False))
-        blockwise = by_class or self.loss.n_outputs == 1
+        is_binary = self.loss.n_outputs == 1
 
         def sums(X_b, rows, work):
             raw = self._raw(W, b, X_b, work)
             codes = None if exact else self.codes[rows]
-            P = self.loss.curvature(raw, codes) if blockwise else self.loss.probabilities(raw)
+            P = self.loss.curvature(raw, codes) if is_binary else self.loss.probabilities(raw)
             weight = None if self.weight is None else self.weight[rows]
             h = P if weight is None else P * weight
             blocks = np.stack([self.source.gram(X_b, h_k, self.mean, self.fit_intercept, work) for h_k in h])
-            if blockwise:
+            if is_binary:
                 return (blocks,)
             return blocks, self._between_classes(X_b, P, weight, work)
 
-        blocks, *between = self.source.sum_over_blocks(sums, self.curvature_nanoseconds(by_class))
+        blocks, *between = self.source.sum_over_blocks(sums, self.curvature_nanoseconds())
         scale = np.append(self.scale, np.ones(self.shape[1] - self.n_features)) * np.sqrt(self.total_weight)
         blocks /= np.outer(scale, scale)
-        if by_class:
-            return blocks
-        if blockwise:
+        if is_binary:
             return blocks[0]
         scale = np.tile(scale, len(W))
         H = between[0] / -np.outer(scale, scale)
@@ -260,29 +261,53 @@ class Objective:
             H[k * q : (k + 1) * q, k * q : (k + 1) * q] += block
         return H
 
-    def curvature_nanoseconds(self, by_class=False):
+    def curvature_nanoseconds(self):
         """Time that :meth:`curvature` takes on one thread, roughly."""
         n_outputs = self.shape[0]
-        n_grams = n_outputs if by_class else n_outputs * (n_outputs + 1) / 2
-        return n_grams * self.source.gram_nanoseconds
+        return n_outputs * (n_outputs + 1) / 2 * self.source.gram_nanoseconds
 
-    def curvature_diagonal(self, coef):
-        """Diagonal of the same Hessian, in the shape of coef.  Reads every row once."""
+    def hessian_product(self, coef, exact=False, with_diagonal=False):
+        """The Hessian of J at coef, as a function of a step in standardised coordinates, and its diagonal.
+
+        Without ``with_diagonal``, its mean for each class instead.  Reads every row once, then once for each product.
+        """
         W, b = self._split(coef.astype(self.source.dtype, copy=False))
+        n_outputs, l2 = self.shape[0], self.l2()
+        # Of every row the second derivative of the loss, for softmax the probabilities; and the weight with them.
+        curved = np.empty((n_outputs, self.source.n_rows))
 
-        def sums(X_b, rows, work):
-            h = self.loss.curvature(self._raw(W, b, X_b, work), self.codes[rows])
+        def look(X_b, rows, work):
+            raw = self._raw(W, b, X_b, work)
+            P = self.loss.probabilities(raw.copy()) if n_outputs > 1 else None
+            h = self.loss.curvature(raw, None if exact else self.codes[rows])
             if self.weight is not None:
                 h = h * self.weight[rows]
-            return h.sum(axis=1), *self.source.second_moments(h, X_b)
+            curved[:, rows] = h if P is None else P
+            return h.sum(axis=1), *(self.source.second_moments(h, X_b) if with_diagonal else ())
 
-        total, first, second = self.source.sum_over_blocks(sums)
-        diagonal = np.empty(self.shape)
-        by_feature, by_intercept = self._split(diagonal)
-        by_feature[:] = second - 2.0 * self.mean * first + self.mean**2 * total[:, None]
-        by_feature /= self.scale**2
-        by_intercept[:] = total[:, None]
-        return np.maximum(diagonal / self.total_weight, 0.0)
+        total, *moments = self.source.sum_over_blocks(look)
+        diagonal = np.repeat(total[:, None], self.shape[1], axis=1)
+        if with_diagonal:
+            first, second = moments
+            by_feature = second - 2.0 * self.mean * first + self.mean**2 * total[:, None]
+            self._split(diagonal)[0][:] = by_feature / self.scale**2
+
+        def product(step):
+            V, c = self._split(self.unstandardise(step).astype(self.source.dtype, copy=False))
+
+            def sums(X_b, rows, work):
+                D = self._raw(V, c, X_b, work)
+                D *= curved[:, rows]
+                if n_outputs > 1:
+                    D -= curved[:, rows] * D.sum(axis=0)
+                    if self.weight is not None:
+                        D *= self.weight[rows]
+                return (self._gradient(D, X_b, work),)
+
+            (out,) = self.source.sum_over_blocks(sums)
+            return self.standardise_gradient(out / self.total_weight) + l2 * step
+
+        return product, np.maximum(diagonal / self.total_weight, 0.0) + l2
 
     def _between_classes(self, X_b, P, weight, work):
         """sum_i s_i (p_i p_i') kron (x_i x_i'), with x centred: what couples the classes of softmax."""

@@ -158,10 +158,17 @@ def test_curvature_by_a_five_point_stencil(n_classes, softmax, storage, weighted
     found = objective.curvature(coef, exact=True)
     assert Z.shape[1] * problem.shape[0] == len(H)
     assert_allclose(found, H, atol=1e-10)
-    blocks = objective.curvature(coef, by_class=True, exact=True)
-    q = coef.shape[1]
-    for k, block in enumerate(blocks):
-        assert_allclose(block, H[k * q : (k + 1) * q, k * q : (k + 1) * q], atol=1e-10)
+    # The same without forming it, and with the penalty.
+    H += np.diag(objective.l2().ravel())
+    product, diagonal = objective.hessian_product(coef, exact=True, with_diagonal=True)
+    columns = [product(e.reshape(coef.shape)).ravel() for e in np.eye(len(H))]
+    assert_allclose(np.array(columns), H, atol=1e-10)
+    assert_allclose(diagonal.ravel(), np.diagonal(H), atol=1e-10)
+    if objective.fit_intercept:
+        # In standardised coordinates all features have about the curvature of the intercept.
+        _, rough = objective.hessian_product(coef, exact=True)
+        mean = np.broadcast_to(diagonal[:, -1:], rough.shape)
+        assert_allclose(rough - objective.l2(), mean, rtol=1e-10)
 
 
 def largest_curvature(problem, coef, h=1e-5):

@@ -20,9 +20,8 @@ OVERHEAD = 100_000
 class HessianPreconditioner(Preconditioner):
     """Inverse Hessian on a sample of rows, bought again on all rows when that is cheaper than the passes it saves."""
 
-    def __init__(self, objective, by_class=False, exact=False):
+    def __init__(self, objective, exact=False):
         super().__init__(objective)
-        self.by_class = by_class
         self.exact = exact
         self.loss_hessian = None
         self.violations = []
@@ -31,35 +30,28 @@ class HessianPreconditioner(Preconditioner):
         if objective.penalty.l1:
             # The model is solved at every pass: 20 sweeps of coordinate descent over the Hessian.
             in_passes += 300_000 + 20 * np.prod(objective.shape) ** 2
-        self.price = (objective.curvature_nanoseconds(by_class) + OVERHEAD) / in_passes
+        self.price = (objective.curvature_nanoseconds() + OVERHEAD) / in_passes
 
     def start_from(self, loss_hessian, pseudo_rows):
-        """Begin with the Hessian of a sample, (n_blocks, size, size): one block for all classes, or one a class.
+        """Begin with the Hessian of a sample.
 
         Directions in which the sample hardly varies, or not at all, would invite steps without end.  The pseudo-rows
         with which it was fitted hold them back: with them w8a at C = 100 takes 26 passes instead of 48.  A feature that
         the sample never saw needs more; in standardised coordinates all have about the curvature of the intercept, and
         half of that keeps the first step along such a feature short.
         """
-        q = self.objective.shape[1]
-        diagonal = np.diagonal(loss_hessian, axis1=1, axis2=2)
-        if self.objective.fit_intercept:
-            typical = diagonal[:, q - 1 :: q].mean(axis=1, keepdims=True)
-        else:
-            typical = diagonal.max(axis=1, keepdims=True)
-        lift = np.maximum(0.5 * typical - diagonal, pseudo_rows.reshape(diagonal.shape))
-        self._factorise(loss_hessian + lift[:, :, None] * np.eye(diagonal.shape[1]))
+        q, diagonal = self.objective.shape[1], np.diagonal(loss_hessian)
+        typical = diagonal[q - 1 :: q].mean() if self.objective.fit_intercept else diagonal.max()
+        self._factorise(loss_hessian + np.diag(np.maximum(0.5 * typical - diagonal, pseudo_rows)))
         return self
 
     def step(self, here, tol, accuracy=0.1):
         self.violations.append(here.violation)
         self.used += 1
         if self.loss_hessian is None or self._pays(tol):
-            H = self.objective.curvature(here.coef, self.by_class, exact=self.exact or here.violation < NEAR)
-            self._factorise(H if self.by_class else H[None])
+            self._factorise(self.objective.curvature(here.coef, self.exact or here.violation < NEAR))
             self.used = 0
-            if not self.by_class:
-                self.pairs.clear()
+            self.pairs.clear()
             self.violations = [here.violation]
         if self.objective.penalty.l1:
             return self._proximal_step(here, accuracy)
@@ -68,48 +60,38 @@ class HessianPreconditioner(Preconditioner):
     def _pays(self, tol):
         """Is a new Hessian cheaper than the passes it saves, at the rate of convergence of the last three?
 
-        After it, some three passes remain to be made, or some forty if it knows nothing of what couples the classes
-        (digits and usps); such a one is therefore kept until it has been used for what two cost.
+        After it, some three passes remain to be made.
         """
-        if self.by_class:
-            service = 2.0 * self.price
-        else:
-            # With L1 the model is solved at every pass, which costs more than a Hessian, and must be worth it.
-            service = 0.0 if self.objective.penalty.l1 else min(self.price, SERVICE)
-        if self.used < service:
+        # With L1 the model is solved at every pass, which costs more than a Hessian, and must be worth it.
+        if self.used < (0.0 if self.objective.penalty.l1 else min(self.price, SERVICE)):
             return False
         recent = self.violations[-4:]
         rate = 0.3  # of a fresh Hessian on eight rows an unknown
         if len(recent) > 1:
             rate = min(max((recent[-1] / recent[0]) ** (1.0 / (len(recent) - 1)), 0.003), 0.97)
         passes_left = np.log(recent[-1] / tol) / -np.log(rate) if tol > 0.0 else np.inf
-        return passes_left > self.price + (40.0 if self.by_class else 3.0)
+        return passes_left > self.price + 3.0
 
     def _factorise(self, loss_hessian):
-        """Cholesky factors of the Hessian of J, block by block."""
+        """Cholesky factor of the Hessian of J."""
         self.loss_hessian = loss_hessian
-        n_blocks, size, _ = loss_hessian.shape
         (n_outputs, q), penalty = self.objective.shape, self.objective.penalty
-        H = loss_hessian.copy()
-        diagonal = np.arange(size)
-        H[:, diagonal, diagonal] += self.objective.l2().reshape(n_blocks, size)
-        if n_outputs > 1 and not self.by_class:
+        H = loss_hessian + np.diag(self.objective.l2().ravel())
+        if n_outputs > 1:
             # Softmax does not change when all classes move together, so nothing but the penalty curves that way.
             free = np.arange(q) if not penalty else np.arange(self.objective.n_features, q)
-            together = np.trace(loss_hessian[0]) / size / n_outputs
+            together = np.trace(loss_hessian) / len(H) / n_outputs
             for j in free:
-                H[0, j::q, j::q] += together
+                H[j::q, j::q] += together
         shift = RIDGE * self.objective.loss.curvature_bound
         if not penalty:
             # Where nothing curves J (collinear features) its gradient is rounding, and a step there would be noise.
-            H[:, diagonal, diagonal] += shift
-        self.factors = [cholesky(block, shift) for block in H]
+            H += shift * np.eye(len(H))
+        self.factor = cholesky(H, shift)
         self.hessian = H
 
     def solve(self, gradient):
-        flat = gradient.reshape(len(self.factors), -1)
-        solved = [dpotrs(factor, g, lower=1)[0] for factor, g in zip(self.factors, flat, strict=True)]
-        return np.concatenate(solved).reshape(gradient.shape)
+        return dpotrs(self.factor, gradient.ravel(), lower=1)[0].reshape(gradient.shape)
 
     def update(self, here, there):
         if not self.objective.penalty.l1:
@@ -117,7 +99,7 @@ class HessianPreconditioner(Preconditioner):
         # The model is needed itself, not its inverse: correct the matrix (BFGS).
         step = self.objective.standardise(there.coef - here.coef).ravel()
         change = (there.standardised - here.standardised).ravel()
-        curvature, H = np.dot(step, change), self.hessian[0]
+        curvature, H = np.dot(step, change), self.hessian
         Hs = H @ step
         expected = np.dot(step, Hs)
         if curvature > 1e-12 * np.linalg.norm(step) * np.linalg.norm(change) and expected > 1e-12 * curvature:
@@ -125,7 +107,7 @@ class HessianPreconditioner(Preconditioner):
 
     def _proximal_step(self, here, accuracy):
         """The step to the minimum of the quadratic model plus l1 |W|_1, as exact as the outer step deserves."""
-        objective, H = self.objective, self.hessian[0]
+        objective, H = self.objective, self.hessian
         p, l1 = objective.n_features, objective.penalty.l1
         gradient = here.standardised
         is_weight = np.zeros(gradient.shape, bool)

@@ -1,4 +1,4 @@
-"""Steps in standardised coordinates, refined by curvature pairs; the simplest of them, the diagonal."""
+"""Steps in standardised coordinates, refined by curvature pairs."""
 
 from __future__ import annotations
 
@@ -10,9 +10,6 @@ import numpy as np
 
 # Pairs kept for the two-loop recursion.  10 (Liu and Nocedal 1989) took 4 % more passes on text, 40 none fewer.
 MEMORY = 20
-# Passes after which the diagonal is taken anew.  Against the constant bound 1/4, passes to the tolerance fell from
-# 235 to 85 on sms_spam at C = 100 and from 121 to 53 on its raw counts at C = 1; 5 and 10 did no better.
-REFRESH = 20
 # Curvature added in every direction where no penalty does, against the largest of the loss.  With 1e-7 and less,
 # rounding along collinear features moved decision values by 1e-7 when rows were repeated instead of weighted.
 RIDGE = 1e-6
@@ -63,32 +60,13 @@ class Preconditioner:
 
         ``tol`` is the violation to be reached, and ``accuracy`` the share of it to which a model with L1 is solved.
         """
-        direction = -self.pairs.solve(here.standardised, self.solve)
+        direction = -self.apply(here.standardised)
         return self.objective.unstandardise(direction), np.vdot(here.standardised, direction)
+
+    def apply(self, gradient):
+        """P gradient, in standardised coordinates."""
+        return self.pairs.solve(gradient, self.solve)
 
     def update(self, here, there):
         """Learn from the change of the gradient along a step."""
         self.pairs.add(self.objective.standardise(there.coef - here.coef), there.standardised - here.standardised)
-
-
-class DiagonalPreconditioner(Preconditioner):
-    """Inverse of the diagonal of the Hessian, taken anew every REFRESH passes."""
-
-    def __init__(self, objective):
-        super().__init__(objective)
-        self.n_steps = 0
-
-    def step(self, here, tol, accuracy=0.1):
-        self.look(here)
-        return super().step(here, tol)
-
-    def look(self, here):
-        """Take the diagonal here, if it is time."""
-        if self.n_steps % REFRESH == 0:
-            self.diagonal = self.objective.curvature_diagonal(here.coef) + self.objective.l2()
-            # A feature without variance has no curvature.
-            np.maximum(self.diagonal, RIDGE * self.objective.loss.curvature_bound, out=self.diagonal)
-        self.n_steps += 1
-
-    def solve(self, gradient):
-        return gradient / self.diagonal

@@ -1,0 +1,68 @@
+"""Many unknowns, no L1: Newton steps by conjugate gradients, for which the Hessian need not be formed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ._pairs import NEAR, RIDGE
+
+# A step is solved until the gradient of the model has fallen to this share.  With 0.1 the text sets at C = 0.01 to 100
+# took up to a third fewer passes and up to a third more time.
+FORCING = 0.3
+# Products with the Hessian in one step.
+MAX_PRODUCTS = 200
+# Steps after which the diagonal is taken anew, beginning with the second: at zero weights it is the same for all.
+REFRESH = 5
+
+
+class TruncatedNewton:
+    """Inverse Hessian at the current point, as far as conjugate gradients get (Dembo and Steihaug 1983).
+
+    The diagonal of the Hessian is their preconditioner.  Limited-memory BFGS from the same diagonal took 82 passes
+    instead of 14 on imdb5k at C = 100, and had not arrived after 600, instead of 34, on raw word counts (r8, C = 1).
+    """
+
+    def __init__(self, objective):
+        self.objective = objective
+        self.n_steps = 0
+
+    def step(self, here, tol, accuracy=FORCING):
+        """The step from here, and the slope of J along it."""
+        self.look(here)
+        direction = -self.apply(here.standardised, accuracy)
+        return self.objective.unstandardise(direction), np.vdot(here.standardised, direction)
+
+    def look(self, here):
+        """Take the Hessian here."""
+        with_diagonal = self.n_steps % REFRESH == 1
+        self.product: Any
+        self.product, diagonal = self.objective.hessian_product(here.coef, here.violation < NEAR, with_diagonal)
+        if with_diagonal or not self.n_steps:
+            # A feature without variance has no curvature.
+            self.diagonal = np.maximum(diagonal, RIDGE * self.objective.loss.curvature_bound)
+        self.n_steps += 1
+
+    def apply(self, gradient, accuracy=1e-6):
+        """The inverse Hessian times the gradient, but for ``accuracy`` times its largest entry."""
+        solution, residual = np.zeros_like(gradient), gradient
+        ahead = conditioned = gradient / self.diagonal
+        power = np.vdot(residual, conditioned)
+        for _ in range(MAX_PRODUCTS):
+            curved = self.product(ahead)
+            curvature = np.vdot(ahead, curved)
+            if not curvature > 0.0:
+                # Collinear features without a penalty, and rounding.
+                break
+            length = power / curvature
+            solution, residual = solution + length * ahead, residual - length * curved
+            if np.abs(residual).max() <= accuracy * np.abs(gradient).max():
+                break
+            conditioned = residual / self.diagonal
+            power, before = np.vdot(residual, conditioned), power
+            ahead = conditioned + power / before * ahead
+        return solution
+
+    def update(self, here, there):
+        """The next step looks at the Hessian itself: there is nothing to learn."""
