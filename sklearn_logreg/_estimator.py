@@ -16,7 +16,6 @@ from sklearn.linear_model._base import LinearClassifierMixin, SparseCoefMixin
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.extmath import softmax
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._certificate import duality_gap
@@ -94,8 +93,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         Intercepts; zero without intercept.
     n_iter_ : ndarray of shape (1,)
         Passes over all rows: evaluations of J and its gradient.  The first is at the starting point, so that n passes
-        of "gd" make n - 1 updates.  Hessians, what is solved on a sample of the rows or in their span, and the
-        certificate are not counted.
+        of "gd" make n - 1 updates.  Hessians and products with them, what is solved on a sample of the rows or in their
+        span, and the certificate are not counted.
     converged_ : bool
         Whether the violation is at most ``tol``, at a finite optimum.
     status_ : Status
@@ -125,8 +124,9 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
     References
     ----------
     Gradient descent: A. Cauchy (1847).  Momentum: Y. Nesterov (1983); FISTA: A. Beck and M. Teboulle (2009); restart:
-    B. O'Donoghue and E. Candès (2015).  Curvature pairs: J. Nocedal (1980).  Proximal Newton: J. Lee, Y. Sun and M.
-    Saunders (2014).  Bound of the softmax curvature: D. Böhning (1992).
+    B. O'Donoghue and E. Candès (2015).  Curvature pairs: J. Nocedal (1980).  Truncated Newton: R. Dembo and T. Steihaug
+    (1983).  Proximal Newton: J. Lee, Y. Sun and M. Saunders (2014).  Bounds of the curvature: D. Böhning (1992); T.
+    Jaakkola and M. Jordan (2000).
 
     Examples
     --------
@@ -228,7 +228,6 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         """Validate, encode, assemble, solve, unpack."""
         given = X, y
         X, y = validate_data(self, X, y, accept_sparse="csr")
-        check_classification_targets(y)
         if sparse.issparse(X) and not X.has_canonical_format:
             X = X.copy()
             X.sum_duplicates()

