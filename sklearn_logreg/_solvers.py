@@ -100,7 +100,7 @@ def preconditioned(objective, coef, preconditioner, trace, here=None):
             if there.value <= here.value + resolution and flatter:
                 break
             stalled += alpha * abs(slope) <= resolution
-            if status or stalled >= PATIENCE or alpha < 1e-12:
+            if status or stalled >= PATIENCE or alpha < 1e-30:
                 return Result(best, status or Status.PRECISION)
             # The minimum of the parabola through both values and the slope.
             curved = there.value - here.value - alpha * slope

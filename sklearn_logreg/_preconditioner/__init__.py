@@ -44,7 +44,9 @@ MAX_ROW_SPACE = 3000
 ROW_SPACE_NANOSECONDS = 0.03
 # Violation above which one Newton step does not lead close to the optimum.
 ROUGH = 1e-3
-# With L1, how far the model of the certificate's step is solved, against the violation at hand.
+# How far the model of the certificate's step is solved, against the violation at hand: by conjugate gradients, and with
+# L1, where nothing must be left in the units of any feature.
+ACCURACY = 0.03
 MODEL_ACCURACY = 1e-8
 
 
@@ -77,12 +79,14 @@ def look_ahead(objective, here, n_passes, preconditioner=None):
         return here.coef, None
     if isinstance(preconditioner, WorkingSet) and here.violation < NEAR:
         return here.coef, preconditioner.step(here, 0.0, MODEL_ACCURACY)[0]
-    step, slope = (None, -np.inf) if preconditioner is None else preconditioner.step(here, 0.2 * here.violation)
+    has_l1, step, slope = objective.penalty.l1 > 0.0, None, -np.inf
+    if preconditioner is not None and not has_l1:
+        step, slope = preconditioner.step(here, 0.2 * here.violation, ACCURACY)
     if np.prod(objective.shape) <= MAX_HESSIAN and choose(objective)[0] is not WorkingSet:
         exact = HessianPreconditioner(objective, exact=True)
         # A step that leaves a tenth of the gradient would add this to the bound, which should be about -slope / 2; 1e-8
         # of J is what the default tol promises.  With L1 the solver itself buys a Hessian at nearly every pass.
-        has_l1, by_feature = objective.penalty.l1 > 0.0, here.gradient[:, : objective.n_features]
+        by_feature = here.gradient[:, : objective.n_features]
         rest = np.inf if has_l1 else 0.005 * np.sum(by_feature**2 / objective.penalty.l2)
         is_sharp = rest <= max(-slope, 1e-8 * abs(here.value))
         if has_l1 or exact.price <= (0.2 * n_passes + 2.0 if is_sharp else n_passes + 8.0):
@@ -93,6 +97,8 @@ def look_ahead(objective, here, n_passes, preconditioner=None):
                     here = there
                     step = HessianPreconditioner(objective, exact=True).step(here, 0.0, MODEL_ACCURACY)[0]
             return here.coef, step
+    if preconditioner is not None and has_l1:
+        step, _ = preconditioner.step(here, 0.2 * here.violation)
     return (here.coef if step is None else here.coef + step), None
 
 

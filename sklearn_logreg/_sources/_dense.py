@@ -98,5 +98,7 @@ class DenseSource(Source):
 def _array_like(X_b, name, dtype, work):
     """An array of the workspace with the shape and the order of X_b."""
     if X_b.strides[0] < X_b.strides[1]:
-        return work.array(name, X_b.shape[::-1], dtype).T
+        # A row more than asked for, as the centred block of a Gram matrix has: one allocation serves both.
+        n, p = X_b.shape
+        return work.array(name, (p + 1, n), dtype)[:p].T
     return work.array(name, X_b.shape, dtype)
