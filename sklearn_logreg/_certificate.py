@@ -78,8 +78,8 @@ def _bound(objective, coef, ahead, step, feasible=False):
     if shrink < 1.0:
 
         def shrunk(X_b, rows, work):
-            Q, Y, _, weight, P = _dual_point(objective, coef, ahead, step, X_b, rows, work)
-            Q = shrink * Q + (1.0 - shrink) * Y
+            Q, Y, _, weight, raw = _dual_point(objective, coef, ahead, step, X_b, rows, work)
+            Q, P = shrink * Q + (1.0 - shrink) * Y, objective.loss.all_probabilities(raw)
             return (np.dot(kl_div(Q, P).sum(axis=0), weight),)
 
         (divergence,) = objective.source.sum_over_blocks(shrunk)
@@ -101,7 +101,7 @@ def _of_rows(objective, rows, X_b):
 
 
 def _dual_point(objective, coef, ahead, step, X_b, rows, work):
-    """Of a block of rows: the dual point, true classes, KL(q || p), weight, and the probabilities p at coef.
+    """Of a block of rows: the dual point, true classes, KL(q || p), weight, and raw predictions at coef.
 
     With q at first the probabilities at ahead, p_k is proportional to q_k exp(d_k), where d is the difference of the
     raw predictions less its mean under q.  Then KL is log(1 + sum_k q_k (exp(d_k) - 1 - d_k)), and tilting adds
@@ -128,7 +128,7 @@ def _dual_point(objective, coef, ahead, step, X_b, rows, work):
     else:
         divergence += (Q * ((1.0 + t) * np.log1p(t) - t * (1.0 + d))).sum(axis=0)
         Q *= 1.0 + t
-    return Q, Y, divergence, weight, objective.loss.all_probabilities(raw)
+    return Q, Y, divergence, weight, raw
 
 
 def _feasible(objective, ahead):

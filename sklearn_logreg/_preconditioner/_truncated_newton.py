@@ -17,6 +17,29 @@ MAX_PRODUCTS = 200
 REFRESH = 5
 
 
+def conjugate_gradients(product, target, condition, is_done, max_products):
+    """An approximate solution of product(x) = target, and whether ``is_done(target - product(x))`` was reached.
+
+    ``condition`` applies the preconditioner.  It stops where the matrix shows no curvature.
+    """
+    solution, residual = np.zeros_like(target), target
+    ahead = condition(residual)
+    power = np.vdot(residual, ahead)
+    for _ in range(max_products):
+        curved = product(ahead)
+        curvature = np.vdot(ahead, curved)
+        if not curvature > 0.0:
+            break
+        length = power / curvature
+        solution, residual = solution + length * ahead, residual - length * curved
+        if is_done(residual):
+            return solution, True
+        conditioned = condition(residual)
+        power, before = np.vdot(residual, conditioned), power
+        ahead = conditioned + power / before * ahead
+    return solution, False
+
+
 class TruncatedNewton:
     """Inverse Hessian at the current point, as far as conjugate gradients get (Dembo and Steihaug 1983).
 
@@ -46,23 +69,12 @@ class TruncatedNewton:
 
     def apply(self, gradient, accuracy=1e-6):
         """The inverse Hessian times the gradient, but for ``accuracy`` times its largest entry."""
-        solution, residual = np.zeros_like(gradient), gradient
-        ahead = conditioned = gradient / self.diagonal
-        power = np.vdot(residual, conditioned)
-        for _ in range(MAX_PRODUCTS):
-            curved = self.product(ahead)
-            curvature = np.vdot(ahead, curved)
-            if not curvature > 0.0:
-                # Collinear features without a penalty, and rounding.
-                break
-            length = power / curvature
-            solution, residual = solution + length * ahead, residual - length * curved
-            if np.abs(residual).max() <= accuracy * np.abs(gradient).max():
-                break
-            conditioned = residual / self.diagonal
-            power, before = np.vdot(residual, conditioned), power
-            ahead = conditioned + power / before * ahead
-        return solution
+        goal = accuracy * np.abs(gradient).max()
+        # Without a penalty, collinear features have no curvature but for rounding, which ends it early.
+        return conjugate_gradients(
+            self.product, gradient, lambda g: g / self.diagonal, lambda residual: np.abs(residual).max() <= goal,
+            MAX_PRODUCTS,
+        )[0]  # fmt: skip
 
     def update(self, here, there):
         """The next step looks at the Hessian itself: there is nothing to learn."""

@@ -10,6 +10,7 @@ from scipy import sparse
 from .._lasso import median_free, orthant_minimum, sweep
 from .._losses import secant_curvature
 from ._pairs import NEAR
+from ._truncated_newton import conjugate_gradients
 
 # Value of the intercept's column: coordinate descent penalises every weight, this one by next to nothing.
 KAPPA = 1e10
@@ -227,19 +228,15 @@ class RowModel:
         diagonal = np.stack([self._squares(h) for h in self.h]) + self.l2
         inverse = np.divide(1.0, diagonal, out=np.zeros_like(diagonal), where=diagonal > 0.0)
         scale = np.where(self.is_weight, np.append(self.scale, np.ones(len(self.is_weight) - len(self.scale))), KAPPA)
-        step = np.zeros(free.shape)
-        residual, ahead = downhill, inverse * downhill
-        power = np.vdot(residual, ahead)
-        for _ in range(MAX_CONJUGATE):
-            curved = np.where(free, (self.XT @ self._curve((self.X @ ahead.T).T).T).T + self.l2 * ahead, 0.0)
-            length = power / np.vdot(ahead, curved)
-            step += length * ahead
-            residual = residual - length * curved
-            if not np.abs(residual / scale).max() > 0.3 * goal:
-                return step
-            power, before = np.vdot(residual, inverse * residual), power
-            ahead = inverse * residual + power / before * ahead
-        self.is_stiff = True
+
+        def product(step):
+            return np.where(free, (self.XT @ self._curve((self.X @ step.T).T).T).T + self.l2 * step, 0.0)
+
+        def is_done(residual):
+            return not np.abs(residual / scale).max() > 0.3 * goal
+
+        step, done = conjugate_gradients(product, downhill, lambda g: inverse * g, is_done, MAX_CONJUGATE)
+        self.is_stiff = self.is_stiff or not done
         return step
 
     def _squares(self, h):
