@@ -41,7 +41,7 @@ class Source:
     block: Callable[..., Any]  # block(rows, work): the rows as floats
     predict: Callable[..., Any]  # predict(W, X_b, work): W X_b'
     accumulate: Callable[..., Any]  # accumulate(R, X_b): R X_b
-    dense: Callable[..., Any]  # dense(X_b): the block as an array
+    dense: Callable[..., Any]  # dense(X_b, work): the block as an array
     absolute: Callable[..., Any]  # absolute(X_b): the block of absolute values
     row_gram: Callable[..., Any]  # row_gram(mean): (X - mean)(X - mean)'
 
@@ -54,6 +54,8 @@ class Source:
         self.n_entries = X.nnz if sparse.issparse(X) else X.size
         self.dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.dtype(np.float64)
         block_rows = int(np.clip(BLOCK_BYTES // row_bytes, 64, self.longer * MAX_BLOCK_ROWS))
+        # All of about the same size, so that threads finish together.
+        block_rows = -(-self.n_rows // -(-self.n_rows // block_rows))
         starts = range(0, self.n_rows, block_rows)
         blocks = [slice(start, min(start + block_rows, self.n_rows)) for start in starts]
         per_group = -(-len(blocks) // MAX_GROUPS)
@@ -119,7 +121,7 @@ class Source:
         Rows run along the fast axis, so that weighting them is one long multiplication however few features there are.
         """
         Z = work.array("centred", (self.n_features + intercept, X_b.shape[0]))
-        np.subtract(self.dense(X_b).T, mean[:, None], out=Z[: self.n_features])
+        np.subtract(self.dense(X_b, work).T, mean[:, None], out=Z[: self.n_features])
         Z[self.n_features :] = 1.0
         return Z
 

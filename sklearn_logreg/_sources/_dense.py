@@ -47,7 +47,7 @@ class DenseSource(Source):
         H = H.astype(self.dtype, copy=False)
         return np.dot(H, X_b), np.dot(H, np.square(X_b))
 
-    def dense(self, X_b):
+    def dense(self, X_b, work):
         return X_b
 
     def absolute(self, X_b):
