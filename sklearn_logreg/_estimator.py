@@ -257,7 +257,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
             ahead = result.ahead
             if ahead is None:
                 ahead = look_ahead(objective, result.evaluation, trace.n_passes)
-            gap = duality_gap(objective, coef, *ahead)
+            gap = duality_gap(objective, result.evaluation.coef, *ahead)
 
         if lines:
             lines.close(trace)

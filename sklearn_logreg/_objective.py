@@ -211,6 +211,15 @@ class Objective:
         W /= self.scale
         return out
 
+    def unstandardise_gradient(self, standardised):
+        """The gradient with respect to the features, from that with respect to standardised coordinates."""
+        out = standardised.copy()
+        W, b = self._split(out)
+        W *= self.scale
+        if self.fit_intercept:
+            W += b * self.mean
+        return out
+
     def l2(self):
         """Diagonal of the L2 part's Hessian in standardised coordinates, in the shape of coef."""
         out = np.zeros(self.shape)

@@ -204,7 +204,9 @@ def source_of_the_dual_point(request, monkeypatch):
     """Where the dual point comes from: a Newton step, the returned point itself, or the frequencies of the classes."""
     if request.param != "a step":
         for module in (sklearn_logreg._estimator, sklearn_logreg._preconditioner):
-            monkeypatch.setattr(module, "look_ahead", lambda objective, here, *others: (here.coef, None))
+            monkeypatch.setattr(
+                module, "look_ahead", lambda objective, here, *others: (here.coef, np.zeros_like(here.coef))
+            )
     if request.param == "frequencies":
         monkeypatch.setattr(_certificate, "MAX_NEWTON", 0)
     return request.param
@@ -244,9 +246,10 @@ def test_any_dual_point_gives_a_bound(penalty, n_classes, fit_intercept, seed):
     true = true_gap(model, optimum(model, X, y, s), X, y, s)
     rng = np.random.RandomState(seed)
     for size in (1e-3, 1.0, 30.0):
-        ahead = seen["coef"] + size * rng.normal(size=seen["coef"].shape)
-        gap = duality_gap(seen["objective"], seen["coef"], ahead)
-        assert np.isfinite(gap) and gap >= true * (1.0 - 1e-6), f"random dual point of size {size}: {gap} < {true}"
+        away, step = size * rng.normal(size=(2, *seen["coef"].shape))
+        for ahead in (seen["coef"], seen["coef"] + away):
+            gap = duality_gap(seen["objective"], seen["coef"], ahead, step)
+            assert np.isfinite(gap) and gap >= true * (1.0 - 1e-6), f"random dual point of size {size}: {gap} < {true}"
 
 
 @pytest.mark.parametrize("n_newton", [0, 1])

@@ -155,7 +155,10 @@ def test_passes_are_counted(solver, l1_ratio, shape, monkeypatch):
     # n_iter_ is how often J was evaluated on these data (samples and working sets are other, smaller data), but for
     # what the certificate looks at afterwards.
     for module in ("_estimator", "_preconditioner"):
-        monkeypatch.setattr(f"sklearn_logreg.{module}.look_ahead", lambda objective, here, *others: (here.coef, None))
+        monkeypatch.setattr(
+            f"sklearn_logreg.{module}.look_ahead",
+            lambda objective, here, *others: (here.coef, np.zeros_like(here.coef)),
+        )
     X, y = make_classes(*shape)
     counted, original = [], Objective.evaluate
 

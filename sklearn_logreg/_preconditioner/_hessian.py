@@ -49,13 +49,17 @@ class HessianPreconditioner(Preconditioner):
         self.violations.append(here.violation)
         self.used += 1
         if self.loss_hessian is None or self._pays(tol):
-            self._factorise(self.objective.curvature(here.coef, self.exact or here.violation < NEAR))
-            self.used = 0
-            self.pairs.clear()
-            self.violations = [here.violation]
+            self.look(here)
         if self.objective.penalty.l1:
             return self._proximal_step(here, accuracy)
         return super().step(here, tol)
+
+    def look(self, here):
+        """Take the Hessian here."""
+        self._factorise(self.objective.curvature(here.coef, self.exact or here.violation < NEAR))
+        self.used = 0
+        self.pairs.clear()
+        self.violations = [here.violation]
 
     def _pays(self, tol):
         """Is a new Hessian cheaper than the passes it saves, at the rate of convergence of the last three?
@@ -74,6 +78,7 @@ class HessianPreconditioner(Preconditioner):
 
     def _factorise(self, loss_hessian):
         """Cholesky factor of the Hessian of J."""
+        self.is_ready = True
         self.loss_hessian = loss_hessian
         (n_outputs, q), penalty = self.objective.shape, self.objective.penalty
         H = loss_hessian + np.diag(self.objective.l2().ravel())

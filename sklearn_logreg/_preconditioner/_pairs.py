@@ -53,6 +53,7 @@ class Preconditioner:
 
     def __init__(self, objective):
         self.objective = objective
+        self.is_ready = False
         self.pairs = CurvaturePairs()
 
     def step(self, here, tol, accuracy=0.1):
@@ -66,6 +67,10 @@ class Preconditioner:
     def apply(self, gradient):
         """P gradient, in standardised coordinates."""
         return self.pairs.solve(gradient, self.solve)
+
+    def condition(self, gradient):
+        """The preconditioner of conjugate gradients: P itself."""
+        return self.apply(gradient)
 
     def update(self, here, there):
         """Learn from the change of the gradient along a step."""

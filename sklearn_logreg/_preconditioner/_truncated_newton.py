@@ -18,26 +18,25 @@ REFRESH = 5
 
 
 def conjugate_gradients(product, target, condition, is_done, max_products):
-    """An approximate solution of product(x) = target, and whether ``is_done(target - product(x))`` was reached.
+    """An approximate solution x of product(x) = target, and the residual target - product(x).
 
-    ``condition`` applies the preconditioner.  It stops where the matrix shows no curvature.
+    ``condition`` applies the preconditioner.  It stops where ``is_done(residual)``, or the matrix shows no curvature.
     """
     solution, residual = np.zeros_like(target), target
-    ahead = condition(residual)
-    power = np.vdot(residual, ahead)
+    ahead, power = 0.0, np.inf
     for _ in range(max_products):
+        if is_done(residual):
+            break
+        conditioned = condition(residual)
+        power, before = np.vdot(residual, conditioned), power
+        ahead = conditioned + power / before * ahead
         curved = product(ahead)
         curvature = np.vdot(ahead, curved)
         if not curvature > 0.0:
             break
         length = power / curvature
         solution, residual = solution + length * ahead, residual - length * curved
-        if is_done(residual):
-            return solution, True
-        conditioned = condition(residual)
-        power, before = np.vdot(residual, conditioned), power
-        ahead = conditioned + power / before * ahead
-    return solution, False
+    return solution, residual
 
 
 class TruncatedNewton:
@@ -50,6 +49,7 @@ class TruncatedNewton:
     def __init__(self, objective):
         self.objective = objective
         self.n_steps = 0
+        self.is_ready = False
 
     def step(self, here, tol, accuracy=FORCING):
         """The step from here, and the slope of J along it."""
@@ -66,15 +66,20 @@ class TruncatedNewton:
             # A feature without variance has no curvature.
             self.diagonal = np.maximum(diagonal, RIDGE * self.objective.loss.curvature_bound)
         self.n_steps += 1
+        self.is_ready = True
 
     def apply(self, gradient, accuracy=1e-6):
         """The inverse Hessian times the gradient, but for ``accuracy`` times its largest entry."""
         goal = accuracy * np.abs(gradient).max()
         # Without a penalty, collinear features have no curvature but for rounding, which ends it early.
         return conjugate_gradients(
-            self.product, gradient, lambda g: g / self.diagonal, lambda residual: np.abs(residual).max() <= goal,
+            self.product, gradient, self.condition, lambda residual: np.abs(residual).max() <= goal,
             MAX_PRODUCTS,
         )[0]  # fmt: skip
+
+    def condition(self, gradient):
+        """The gradient over the diagonal of the Hessian."""
+        return gradient / self.diagonal
 
     def update(self, here, there):
         """The next step looks at the Hessian itself: there is nothing to learn."""

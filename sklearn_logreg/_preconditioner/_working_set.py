@@ -235,8 +235,8 @@ class RowModel:
         def is_done(residual):
             return not np.abs(residual / scale).max() > 0.3 * goal
 
-        step, done = conjugate_gradients(product, downhill, lambda g: inverse * g, is_done, MAX_CONJUGATE)
-        self.is_stiff = self.is_stiff or not done
+        step, residual = conjugate_gradients(product, downhill, lambda g: inverse * g, is_done, MAX_CONJUGATE)
+        self.is_stiff = self.is_stiff or not is_done(residual)
         return step
 
     def _squares(self, h):

@@ -9,8 +9,8 @@ from scipy import sparse
 
 from ._base import BLOCK_BYTES, Source
 
-# Made dense, rows are handled this much at a time.  a9a's Hessian takes 18 ms in pieces of 1 MiB, 20 to 23 ms in half or
-# twice as much.
+# Made dense, rows are handled this much at a time.  a9a's Hessian takes 18 ms in pieces of 1 MiB, 20 to 23 ms in pieces
+# of half or twice as much.
 DENSE_BYTES = 2**20
 # Features up to which a sparse block is centred before its Gram matrix is formed: for so few it takes no longer.
 NARROW = 32
@@ -97,10 +97,14 @@ class SparseSource(Source):
     def gram(self, X_b, h, mean, intercept, work):
         p = self.n_features
         if p <= NARROW:
-            return sum(super(SparseSource, self).gram(*part, mean, intercept, work) for part in self._parts(X_b, h))
+            dense_gram = super().gram
+            return sum(dense_gram(part, h_part, mean, intercept, work) for part, h_part in self._parts(X_b, h))
         if self.prefers_dense:
-            parts = ((self.dense(X_part, work), h_part) for X_part, h_part in self._parts(X_b, h))
-            products = sum(np.dot(Z.T, Z) for Z in (np.multiply(X_part, np.sqrt(h_part)[:, None], out=X_part) for X_part, h_part in parts))
+            products = np.zeros((p, p))
+            for part, h_part in self._parts(X_b, h):
+                Z = self.dense(part, work)
+                Z *= np.sqrt(h_part)[:, None]
+                products += np.dot(Z.T, Z)
         else:
             weighted = X_b.with_data(X_b.data * np.repeat(h, np.diff(X_b.indptr)))
             products = (X_b.columns @ weighted.rows).toarray()
@@ -117,7 +121,7 @@ class SparseSource(Source):
         return G
 
     def _parts(self, X_b, h):
-        """Some rows of a block at a time, and what h says of them: made dense, the whole would be many times as large."""
+        """Some rows of a block at a time, and their h: made dense, the whole would be many times as large."""
         n, n_dense = X_b.shape[0], max(DENSE_BYTES // (8 * self.n_features), 64)
         for start in range(0, n, n_dense):
             stop = min(start + n_dense, n)
