@@ -123,7 +123,11 @@ def _proximal_newton_step(objective, here, n_passes, preconditioner):
         return HessianPreconditioner(objective, exact=True).step(here, 0.0, MODEL_ACCURACY)[0]
     if preconditioner is None:
         return np.zeros(objective.shape)
-    accuracy = MODEL_ACCURACY if kind is WorkingSet and here.violation < NEAR else 0.1
+    accuracy = 0.1
+    if kind is WorkingSet and here.violation < NEAR:
+        # What is left of a feature's gradient, against l1, shrinks the dual point by so much.
+        largest = objective.distance(here).max(initial=0.0) * objective.scale.max()
+        accuracy = np.clip(1e-9 * objective.penalty.l1 / max(largest, 1e-300), MODEL_ACCURACY, 0.1)
     return preconditioner.step(here, 0.2 * here.violation, accuracy)[0]
 
 

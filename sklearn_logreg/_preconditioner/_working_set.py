@@ -81,6 +81,13 @@ def _with_intercept(X, n_intercepts):
     return sparse.csc_matrix((data, indices, indptr), (n, X.shape[1] + n_intercepts))
 
 
+def _weighted(X, h):
+    """The rows of X times h, column by column in memory."""
+    if sparse.issparse(X):
+        return sparse.csc_matrix((X.data * h[X.indices], X.indices, X.indptr), X.shape)
+    return np.asfortranarray(X * h[:, None])
+
+
 class RowModel:
     """The quadratic model of J at a point, on some of the features, kept as weighted rows instead of a Hessian.
 
@@ -162,11 +169,7 @@ class RowModel:
     def _sweep(self, k, v, D):
         """Some sweeps of coordinate descent over the weights of class k, those of the others being held."""
         root = np.sqrt(self.h[k])
-        X = self.X
-        if sparse.issparse(X):
-            X = sparse.csc_matrix((X.data * root[X.indices], X.indices, X.indptr), X.shape)
-        else:
-            X = np.asfortranarray(X * root[:, None])
+        X = _weighted(self.X, root)
         others = self.pull[k] + self._curve(D)[k] - self.h[k] * D[k]
         target = X @ self.V0[k] - np.divide(others, root, out=np.zeros_like(root), where=root > 0.0)
         return sweep(X, target, self.penalty.l1, self.penalty.l2, v, SWEEPS)
@@ -195,11 +198,14 @@ class RowModel:
         return V, D
 
     def _is_cheap(self, free):
-        """Does forming the Hessian of the free entries take no longer than a few steps of conjugate gradients?"""
+        """Does a Newton step take no longer than a few steps of conjugate gradients?"""
+        size, n = np.count_nonzero(free), self.X.shape[0]
         if not sparse.issparse(self.X):
-            return np.count_nonzero(free) <= 4 * CHEAP
+            return size <= 4 * CHEAP
         entries = np.diff(self.X.indptr) @ np.count_nonzero(free, axis=0)
-        return 2.0 * entries**2 / self.X.shape[0] <= CHEAP * 2.0 * self.X.nnz * len(free)
+        # In nanoseconds: the Hessian, its copies and its factors; both products of a step, and what is around them.
+        direct = 3.0 * entries**2 / n + 20.0 * size**2 + 0.1 * size**3
+        return direct <= CHEAP * (2.0 * self.X.nnz + 10.0 * n) * len(free)
 
     def _direct(self, free, downhill, V, sign):
         """The free entries at the minimum over their orthant, by their Hessian."""
@@ -210,7 +216,7 @@ class RowModel:
         for k, A in enumerate(X):
             for m, B in enumerate(X[: k + 1]):
                 h = self.h[k] if k == m else -self.P[k] * self.P[m]
-                block = A.T @ (B.multiply(h[:, None]).tocsc() if sparse.issparse(B) else B * h[:, None])
+                block = A.T @ _weighted(B, h)
                 block = block.toarray() if sparse.issparse(block) else block
                 H[ends[k] : ends[k + 1], ends[m] : ends[m + 1]] = block
                 H[ends[m] : ends[m + 1], ends[k] : ends[k + 1]] = block.T
@@ -225,25 +231,32 @@ class RowModel:
 
     def _conjugate(self, free, downhill, goal):
         """The same by conjugate gradients, with the diagonal for a preconditioner, as far as the goal asks."""
-        diagonal = np.stack([self._squares(h) for h in self.h]) + self.l2
+        # Columns that are zero for all classes stay out of it: half of them, most of the time.
+        some = np.any(free, axis=0)
+        X, penalised = self.X[:, some], self.l2[some]
+        diagonal = np.stack([self._squares(X, h) for h in self.h]) + penalised
         inverse = np.divide(1.0, diagonal, out=np.zeros_like(diagonal), where=diagonal > 0.0)
-        scale = np.where(self.is_weight, np.append(self.scale, np.ones(len(self.is_weight) - len(self.scale))), KAPPA)
+        scale = np.full(len(self.is_weight), KAPPA)
+        scale[self.is_weight] = self.scale
+        free, scale = free[:, some], scale[some]
 
         def product(step):
-            return np.where(free, (self.XT @ self._curve((self.X @ step.T).T).T).T + self.l2 * step, 0.0)
+            return np.where(free, (X.T @ self._curve((X @ step.T).T).T).T + penalised * step, 0.0)
 
         def is_done(residual):
             return not np.abs(residual / scale).max() > 0.3 * goal
 
-        step, residual = conjugate_gradients(product, downhill, lambda g: inverse * g, is_done, MAX_CONJUGATE)
+        step = np.zeros_like(downhill)
+        step[:, some], residual = conjugate_gradients(
+            product, downhill[:, some], lambda g: inverse * g, is_done, MAX_CONJUGATE
+        )
         self.is_stiff = self.is_stiff or not is_done(residual)
         return step
 
-    def _squares(self, h):
+    @staticmethod
+    def _squares(X, h):
         """sum_i h_i x_ij^2 for every column."""
-        if sparse.issparse(self.X):
-            return self.X.multiply(self.X).T @ h
-        return np.square(self.X).T @ h
+        return (X.multiply(X) if sparse.issparse(X) else np.square(X)).T @ h
 
     def _value(self, V, D):
         """The model, less its value at V0 but for the penalty."""
