@@ -48,7 +48,8 @@ def duality_gap(objective, coef, ahead, step):
     gap = _bound(objective, coef, ahead, step)
     for point, tilt in (ahead, step), (ahead + step, np.zeros_like(step)):
         if gap is None:
-            gap = _bound(objective, coef, *_feasible(objective, point, tilt), feasible=True)
+            point, tilt = _feasible(objective, point, tilt)
+            gap = _bound(objective, coef, point, tilt, feasible=True)
     return gap
 
 

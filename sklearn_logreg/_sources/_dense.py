@@ -14,8 +14,8 @@ class DenseSource(Source):
         n, p = X.shape
         super().__init__(X, 8 * max(p, n_outputs), n * (0.3 * p + 10.0), n_threads)
         self.gram_nanoseconds = n * (0.03 * p**2 + 3.0 * p + 10.0)
-        # With the rows along the fast axis both products of a pass take half the time with ten features (the same with a
-        # hundred), centring a block a quarter.  It would not pay block by block.
+        # With the rows along the fast axis both products of a pass take half the time with ten features (the same with
+        # a hundred), centring a block a quarter.  It would not pay block by block.
         is_small = X.size * self.dtype.itemsize <= SMALL_BYTES
         blocks = [rows for group in self.groups for rows in group if is_small]
         # Each on its own: of a part of a larger array NumPy would make a copy for every product.
