@@ -7,6 +7,7 @@ python benchmarks/measure.py growth --max-rows 4000000
 python benchmarks/measure.py import
 python benchmarks/measure.py race --data breast_cancer digits generated:20000:30 --output race.jsonl
 python benchmarks/measure.py report race.jsonl
+python benchmarks/measure.py plot race.jsonl --output convergence.png
 """
 
 import argparse
@@ -56,6 +57,12 @@ def parse():
 
     command = commands.add_parser("report", help="tables from the output of race")
     command.add_argument("path")
+
+    command = commands.add_parser("plot", help="convergence curves from the output of race; needs matplotlib")
+    command.add_argument("path")
+    command.add_argument("--data", nargs="*", help="names; default: all in the file")
+    command.add_argument("--C", nargs="*", type=float, default=[1.0, 100.0])
+    command.add_argument("--output", default="convergence.png")
     return parser.parse_args()
 
 
@@ -89,10 +96,14 @@ def main():
         names = args.data or [*BUNDLED, *npz_names()]
         options = (args.standardise, args.competitors, args.budget, args.repeats, args.output)
         race(names, args.C, args.l1_ratio, *options)
-    else:
+    elif args.command == "report":
         from measures.report import report
 
         report(args.path)
+    else:
+        from measures.plot import plot
+
+        plot(args.path, args.data, args.C, args.output)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._sources import Workspace
+from ._sources import SMALL_BYTES, Workspace
 
 # Numbers held at a time while the Hessian of softmax is formed: 16 MiB of them.
 BETWEEN_ENTRIES = 2**21
@@ -278,20 +278,29 @@ class Objective:
     def hessian_product(self, coef, exact=False, with_diagonal=False):
         """The Hessian of J at coef, as a function of a step in standardised coordinates, and its diagonal.
 
-        Without ``with_diagonal``, its mean for each class instead.  Reads every row once, then once for each product.
+        Without ``with_diagonal``, its mean for each class instead.  Reads every row once, then once or, where there are
+        millions, twice for each product.
         """
         W, b = self._split(coef.astype(self.source.dtype, copy=False))
         n_outputs, l2 = self.shape[0], self.l2()
-        # Of every row the second derivative of the loss, for softmax the probabilities; and the weight with them.
-        curved = np.empty((n_outputs, self.source.n_rows))
+        # Of every row the second derivative of the loss, for softmax the probabilities; if they take little memory.
+        is_small = 8 * n_outputs * self.source.n_rows <= SMALL_BYTES
+        kept = np.empty((n_outputs, self.source.n_rows)) if is_small else None
+
+        def curve(raw, rows):
+            if n_outputs > 1:
+                return self.loss.probabilities(raw.copy())
+            h = self.loss.curvature(raw, None if exact else self.codes[rows])
+            return h if self.weight is None else h * self.weight[rows]
 
         def look(X_b, rows, work):
             raw = self._raw(W, b, X_b, work)
-            P = self.loss.probabilities(raw.copy()) if n_outputs > 1 else None
-            h = self.loss.curvature(raw, None if exact else self.codes[rows])
-            if self.weight is not None:
-                h = h * self.weight[rows]
-            curved[:, rows] = h if P is None else P
+            h = curve(raw, rows)
+            if kept is not None:
+                kept[:, rows] = h
+            if n_outputs > 1:
+                h = self.loss.curvature(raw, None if exact else self.codes[rows])
+                h = h if self.weight is None else h * self.weight[rows]
             return h.sum(axis=1), *(self.source.second_moments(h, X_b) if with_diagonal else ())
 
         total, *moments = self.source.sum_over_blocks(look)
@@ -305,10 +314,11 @@ class Objective:
             V, c = self._split(self.unstandardise(step).astype(self.source.dtype, copy=False))
 
             def sums(X_b, rows, work):
+                curved = curve(self._raw(W, b, X_b, work), rows) if kept is None else kept[:, rows]
                 D = self._raw(V, c, X_b, work)
-                D *= curved[:, rows]
+                D *= curved
                 if n_outputs > 1:
-                    D -= curved[:, rows] * D.sum(axis=0)
+                    D -= curved * D.sum(axis=0)
                     if self.weight is not None:
                         D *= self.weight[rows]
                 return (self._gradient(D, X_b, work),)

@@ -10,11 +10,12 @@ from sklearn.utils.validation import _check_sample_weight
 
 def encode(y):
     """The classes, sorted, and the index of each row's class: a boolean for two classes."""
-    if y.dtype.kind in "biu":
-        # Two whole numbers need no sorting: on 45 000 rows it takes 2 ms, as long as four passes.
+    if y.dtype.kind in "biuf":
+        # Two whole numbers need no sorting: on 45 000 rows it takes 2 ms, as long as four passes, and a copy.
         low, high = y.min(), y.max()
         is_high = y == high
-        if low != high and np.all(is_high | (y == low)):
+        are_all = low != high and np.count_nonzero(is_high) + np.count_nonzero(y == low) == len(y)
+        if are_all and low % 1 == high % 1 == 0:
             return np.array([low, high]), is_high
     check_classification_targets(y)
     classes = np.unique(y)

@@ -160,10 +160,13 @@ def test_curvature_by_a_five_point_stencil(n_classes, softmax, storage, weighted
     assert_allclose(found, H, atol=1e-10)
     # The same without forming it, and with the penalty.
     H += np.diag(objective.l2().ravel())
-    product, diagonal = objective.hessian_product(coef, exact=True, with_diagonal=True)
-    columns = [product(e.reshape(coef.shape)).ravel() for e in np.eye(len(H))]
-    assert_allclose(np.array(columns), H, atol=1e-10)
-    assert_allclose(diagonal.ravel(), np.diagonal(H), atol=1e-10)
+    for limit in (_objective.SMALL_BYTES, 0):
+        # Of millions of rows, curvatures are computed again for every product.
+        monkeypatch.setattr("sklearn_logreg._objective.SMALL_BYTES", limit)
+        product, diagonal = objective.hessian_product(coef, exact=True, with_diagonal=True)
+        columns = [product(e.reshape(coef.shape)).ravel() for e in np.eye(len(H))]
+        assert_allclose(np.array(columns), H, atol=1e-10)
+        assert_allclose(diagonal.ravel(), np.diagonal(H), atol=1e-10)
     if objective.fit_intercept:
         # In standardised coordinates all features have about the curvature of the intercept.
         _, rough = objective.hessian_product(coef, exact=True)

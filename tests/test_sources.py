@@ -250,10 +250,25 @@ def test_bound_on_the_eigenvalue_is_sharp_for_positive_features():
     assert exact <= found <= 1.1 * exact
 
 
-def test_moments_of_features_far_from_zero():
+@pytest.mark.parametrize("storage", [np.asarray, sparse.csr_matrix])
+def test_moments_of_features_far_from_zero(storage):
     # Sums of squares about zero would lose every digit of a spread of 1 at a mean of 1e8.
     rng = np.random.RandomState(0)
     X = rng.normal(size=(500, 3))
-    mean, sd = make_source(X + 1e8).moments(None)
+    mean, sd = make_source(storage(X + 1e8)).moments(None)
     assert_allclose(mean, 1e8 + X.mean(axis=0), rtol=1e-15)
     assert_allclose(sd, X.std(axis=0), rtol=1e-7)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_moments_of_a_sparse_feature_far_from_zero_where_it_is_present(weighted):
+    # One column has nearly all of its weight far from zero, which is summed about its mean; others are absent, or rare.
+    rng = np.random.RandomState(1)
+    full = np.zeros((4000, 3))
+    full[:-1, 0] = 100.0 + rng.normal(size=3999)
+    full[::500, 1] = rng.normal(size=8)
+    weight = rng.uniform(size=4000) if weighted else None
+    mean, sd = make_source(sparse.csr_matrix(full)).moments(weight)
+    expected = np.average(full, axis=0, weights=weight)
+    assert_allclose(mean, expected, rtol=1e-13)
+    assert_allclose(sd, np.sqrt(np.average((full - expected) ** 2, axis=0, weights=weight)), rtol=1e-12)

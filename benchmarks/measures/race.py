@@ -68,7 +68,8 @@ def one_race(field, problem, C, l1_ratio, budget, repeats):
     for runner in runners.values():
         runner.close()
     times = {name: outcome(fits, entries[name][1], minimum) for name, fits in runs.items() if fits}
-    return {"minimum": minimum, "violation": violation, "times": times, "errors": errors}
+    curves = {label: curve(fits, minimum) for label, fits in sweeps.items() if fits}
+    return {"minimum": minimum, "violation": violation, "times": times, "errors": errors, "curves": curves}
 
 
 def sweep(runner, budget):
@@ -88,6 +89,11 @@ def sweep(runner, budget):
         if fit[2] <= FINE or spent > 3 * budget:
             break
     return fits
+
+
+def curve(fits, minimum):
+    """(seconds, relative suboptimality) of a sweep, for the plots."""
+    return [(seconds, (value - minimum) / abs(minimum)) for _, seconds, value, _ in fits]
 
 
 def time_in_turn(runners, entries, budget, repeats):

@@ -15,16 +15,20 @@ CERTAIN = 1e-5
 
 def report(path):
     """Print a table for each penalty, the geometric means, and where the package loses."""
-    with open(path) as file:
-        records = [json.loads(line) for line in file]
     by_penalty = defaultdict(list)
-    for record in records:
+    for record in read(path):
         kind = "softmax" if record["classes"] > 2 else "two classes"
         by_penalty[f"l1_ratio = {record['l1_ratio']:g}, {kind}"].append(record)
     for title, group in by_penalty.items():
         print(f"### Milliseconds to a relative suboptimality of {TARGET:g}: {title}\n")
         summary(group)
         everybody(group)
+
+
+def read(path):
+    """The races in a file."""
+    with open(path) as file:
+        return [json.loads(line) for line in file]
 
 
 def seconds(record, label):

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from scipy import sparse
 
+from ._base import SMALL_BYTES
 from ._dense import DenseSource
 from ._sparse import SparseSource
 from ._threads import Workspace
 
-__all__ = ["DenseSource", "SparseSource", "Workspace", "make_source"]
+__all__ = ["SMALL_BYTES", "DenseSource", "SparseSource", "Workspace", "make_source"]
 
 
 def make_source(X, n_threads=None, n_outputs=1):

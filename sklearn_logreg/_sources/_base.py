@@ -21,7 +21,7 @@ from ._threads import Workspace, allowed_threads, one_blas_thread
 # when there are few features.
 BLOCK_BYTES = 2**22
 MAX_BLOCK_ROWS = 2**15
-# Up to this size a copy of X in another order may be kept.
+# Up to this size a copy of X in another order, or what was computed for every row, may be kept.
 SMALL_BYTES = 2**24
 # Sums are made group by group; the groups are what threads share.
 MAX_GROUPS = 32
