@@ -5,6 +5,7 @@ python benchmarks/measure.py pass --rows 1000000 --features 100
 python benchmarks/measure.py memory --megabytes 400
 python benchmarks/measure.py growth --max-rows 4000000
 python benchmarks/measure.py import
+python benchmarks/measure.py kernels --data breast_cancer
 python benchmarks/measure.py race --data breast_cancer digits generated:20000:30 --output race.jsonl
 python benchmarks/measure.py report race.jsonl
 python benchmarks/measure.py plot race.jsonl --output convergence.png
@@ -42,6 +43,12 @@ def parse():
 
     command = commands.add_parser("import", help="time of the import beyond sklearn.linear_model")
     command.add_argument("--repeats", type=int, default=7)
+
+    command = commands.add_parser("kernels", help="the share of bare library calls in a fit, two classes")
+    command.add_argument("--data", nargs="*", help="names; default: bundled sets and all of $LOGREG_BENCHMARK_DATA")
+    command.add_argument("--C", nargs="*", type=float, default=[1.0, 100.0])
+    command.add_argument("--l1-ratio", nargs="*", type=float, default=[0.0])
+    command.add_argument("--repeats", type=int, default=15)
 
     command = commands.add_parser("race", help="time to a relative suboptimality of 1e-6, all competitors side by side")
     command.add_argument("--data", nargs="*", help="names; default: bundled sets and all of $LOGREG_BENCHMARK_DATA")
@@ -89,6 +96,11 @@ def main():
         from measures.import_time import measure
 
         measure(args.repeats)
+    elif args.command == "kernels":
+        from benchmark_utils.data import BUNDLED, npz_names
+        from measures.kernels import measure
+
+        measure(args.data or [*BUNDLED, *npz_names()], args.C, args.l1_ratio, args.repeats)
     elif args.command == "race":
         from benchmark_utils.data import BUNDLED, npz_names
         from measures.race import race

@@ -34,27 +34,44 @@ from scipy.special import kl_div, logsumexp
 MAX_NEWTON = 30
 # No q is changed by a larger share of itself.
 MAX_TILT = 0.9
-# Excess weight of a class, against the total, that is rounding.
+# Excess weight of a class, against the total, that is rounding: as it comes, and after it was made up for.
 ROUNDING = 1e-14
+FEASIBLE = 1e-12
 
 
-def duality_gap(objective, coef, ahead, step):
-    """The bound at coef, by the probabilities at ahead tilted by step; nan where no penalty gives one.
+def duality_gap(objective, coef, value, ahead, step):
+    """The bound at coef, where J is ``value``, by the probabilities at ahead tilted by step; nan where none is finite.
 
-    Reads every row once more; two or three times if the step leaves some weight of a class, or is too long.
+    Reads every row once more; three times if the step leaves some weight of a class, and more if it is too long.
     """
     if not objective.penalty:
         return np.nan
-    gap = _bound(objective, coef, ahead, step)
-    for point, tilt in (ahead, step), (ahead + step, np.zeros_like(step)):
-        if gap is None:
-            point, tilt = _feasible(objective, point, tilt)
-            gap = _bound(objective, coef, point, tilt, feasible=True)
-    return gap
+    gap = _bound(objective, coef, ahead, step, ROUNDING)
+    if gap is None:
+        gap = _feasible_bound(objective, coef, ahead, step)
+    if not np.isfinite(gap):
+        gap = _feasible_bound(objective, coef, ahead + step, np.zeros_like(step))
+    if not np.isfinite(gap):
+        # The frequencies of the classes are a dual point wherever the model is.
+        totals = np.bincount(objective.loss.own_class(objective.codes), objective.weight, max(len(coef), 2))
+        constant = np.zeros_like(coef)
+        if objective.fit_intercept:
+            constant[:, -1] = objective.loss.start(totals)
+        gap = _bound(objective, coef, constant, np.zeros_like(step), FEASIBLE)
+    # The true classes themselves are one too, at which the bound is J.
+    return value if gap is None else min(gap, value)
 
 
-def _bound(objective, coef, ahead, step, feasible=False):
-    """The bound from a dual point; None if a tilt is too large or, unless ``feasible``, a class has not its weight."""
+def _feasible_bound(objective, coef, ahead, step):
+    """The bound, inf if there is none, after every class was given its weight."""
+    if objective.fit_intercept:
+        ahead, step = _feasible(objective, ahead, step)
+    gap = _bound(objective, coef, ahead, step, FEASIBLE)
+    return np.inf if gap is None else gap
+
+
+def _bound(objective, coef, ahead, step, rounding):
+    """The bound from a dual point: inf if a tilt is too large, None if some class has not its weight."""
     penalty, total, (n_outputs, _) = objective.penalty, objective.total_weight, objective.shape
 
     def sums(X_b, rows, work):
@@ -64,8 +81,9 @@ def _bound(objective, coef, ahead, step, feasible=False):
         return np.dot(divergence, weight), residual.sum(axis=1), V
 
     divergence, excess, V = objective.source.sum_over_blocks(sums)
-    feasible = feasible or not objective.fit_intercept or np.abs(excess).max() <= ROUNDING * total
-    if not (feasible and np.isfinite(divergence)):
+    if not np.isfinite(divergence):
+        return np.inf
+    if objective.fit_intercept and not np.abs(excess).max() <= rounding * total:
         return None
     V = V.astype(np.float64) / total
     W = coef[:, : objective.n_features]
@@ -125,33 +143,32 @@ def _dual_point(objective, coef, ahead, step, X_b, rows, work):
 
 
 def _feasible(objective, ahead, step):
-    """The point ahead with other intercepts, and the step with others, that give every class its weight: see above."""
-    if not objective.fit_intercept:
-        return ahead, step
+    """The point ahead with other intercepts, and the step with others, that give every class its weight, if found."""
 
     def sums(X_b, rows, work):
         raw, change = np.split(_raw(objective, np.concatenate([ahead, step]), X_b, work), 2)
         Q = objective.loss.all_probabilities(raw)
         Y, weight = _of_rows(objective, rows, X_b)
         excess = Q * (1.0 + _tilt(Q, change)) - Y
-        have = Q * weight
-        return have.sum(axis=1), excess @ weight, have @ Q.T, Y @ weight
+        return excess @ weight, (Q * weight) @ Q.T
 
     for _ in range(MAX_NEWTON):
-        have, excess, products, _ = objective.source.sum_over_blocks(sums)
-        change = np.linalg.lstsq(np.diag(have) - products, -excess, rcond=1e-14)[0]
+        excess, M = objective.source.sum_over_blocks(sums)
+        # sum_i s_i (diag(q_i) - q_i q_i'), without a difference of large numbers.
+        np.fill_diagonal(M, 0.0)
+        M = np.diag(M.sum(axis=0)) - M
+        change = np.linalg.lstsq(M, -excess, rcond=1e-14)[0]
+        is_solved = np.abs(excess + M @ change).max() <= 0.1 * FEASIBLE * objective.total_weight
         change = (change if len(ahead) > 1 else change[1:] - change[:1])[:, None]
-        if np.ptp(np.append(change, 0.0)) <= MAX_TILT:
+        if is_solved and np.ptp(np.append(change, 0.0)) <= MAX_TILT:
             step = step.copy()
             step[:, -1:] += change
-            return ahead, step
+            break
+        if np.abs(change).max() < 1e-3:
+            break
         ahead = ahead.copy()
         ahead[:, -1:] += np.clip(change, -2.0, 2.0)
-    # Far from any optimum: the frequencies of the classes, which are a dual point wherever the model is.
-    *_, wanted = objective.source.sum_over_blocks(sums)
-    constant = np.zeros_like(ahead)
-    constant[:, -1] = objective.loss.start(wanted)
-    return constant, np.zeros_like(ahead)
+    return ahead, step
 
 
 def _tilt(Q, change):

@@ -254,10 +254,9 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
             result = self._solve(objective, trace, classes, totals)
             status, found = diagnose(objective, result, X, y)
             coef = objective.centre(result.evaluation.coef)
-            ahead = result.ahead
-            if ahead is None:
-                ahead = look_ahead(objective, result.evaluation, trace.n_passes)
-            gap = duality_gap(objective, result.evaluation.coef, *ahead)
+            ahead = look_ahead(objective, result.evaluation, trace.n_passes, result.preconditioner)
+            # At the point itself, not at coef: the certificate is cheaper where the point ahead is the same array.
+            gap = duality_gap(objective, result.evaluation.coef, result.evaluation.value, *ahead)
 
         if lines:
             lines.close(trace)

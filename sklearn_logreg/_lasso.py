@@ -28,7 +28,9 @@ def lasso(H, g, scale, l1, w, accuracy, n_classes=1):
     scikit-learn's coordinate descent solves it, from the matrix alone.  With ``n_classes`` the weights are those of one
     class after another, and the model does not change when all classes of a feature move together.
     """
-    size, diagonal = len(H), np.diagonal(H) + np.finfo(float).tiny
+    size, diagonal = len(H), np.diagonal(H)
+    # Where every row is certain there is hardly any, and its inverse must not overflow.
+    diagonal = np.maximum(diagonal, max(1e-30 * diagonal.max(initial=0.0), 1e-100))
     H = H + np.diag(RIDGE * diagonal)
     target = H @ (scale * w) - g
     accuracy = max(accuracy, ROUNDING * np.abs(target).max(initial=0.0))

@@ -278,8 +278,8 @@ class Objective:
     def hessian_product(self, coef, exact=False, with_diagonal=False):
         """The Hessian of J at coef, as a function of a step in standardised coordinates, and its diagonal.
 
-        Without ``with_diagonal``, its mean for each class instead.  Reads every row once, then once or, where there are
-        millions, twice for each product.
+        Without ``with_diagonal``, its mean for each class instead.  Reads every row once, then once or, where too
+        much would have to be kept, twice for each product.
         """
         W, b = self._split(coef.astype(self.source.dtype, copy=False))
         n_outputs, l2 = self.shape[0], self.l2()

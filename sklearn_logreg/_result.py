@@ -104,4 +104,4 @@ class Result:
 
     evaluation: Any
     status: Status
-    ahead: Any = None  # what look_ahead gives, if that is known
+    preconditioner: Any = None  # the last estimate of the inverse curvature, if there is one

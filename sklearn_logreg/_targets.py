@@ -11,7 +11,7 @@ from sklearn.utils.validation import _check_sample_weight
 def encode(y):
     """The classes, sorted, and the index of each row's class: a boolean for two classes."""
     if y.dtype.kind in "biuf":
-        # Two whole numbers need no sorting: on 45 000 rows it takes 2 ms, as long as four passes, and a copy.
+        # Two whole numbers need no sorting, which takes a copy and, on 45 000 rows, 2 ms: as long as four passes.
         low, high = y.min(), y.max()
         is_high = y == high
         are_all = low != high and np.count_nonzero(is_high) + np.count_nonzero(y == low) == len(y)

@@ -16,9 +16,7 @@ from scipy.special import entr, expit, kl_div, softmax
 from sklearn.datasets import load_breast_cancer
 from sklearn.preprocessing import scale
 
-import sklearn_logreg._estimator
-import sklearn_logreg._preconditioner
-from sklearn_logreg import LogisticRegression, _certificate
+from sklearn_logreg import LogisticRegression, _certificate, _estimator
 from sklearn_logreg._certificate import duality_gap
 
 PENALTIES = {"L2": 0.0, "elastic net": 0.5, "L1": 1.0}
@@ -81,9 +79,9 @@ def fit_at_the_end(model, X, y, sample_weight=None):
     seen = {}
     bound = _certificate._bound
 
-    def spy(objective, coef, ahead, step, **feasible):
+    def spy(objective, coef, ahead, step, rounding):
         seen.update(objective=objective, coef=coef.copy(), ahead=ahead.copy(), step=step.copy())
-        return bound(objective, coef, ahead, step, **feasible)
+        return bound(objective, coef, ahead, step, rounding)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_certificate, "_bound", spy)
@@ -203,10 +201,7 @@ def dual_value(Q, X, Y, s, penalty, n_outputs):
 def source_of_the_dual_point(request, monkeypatch):
     """Where the dual point comes from: a Newton step, the returned point itself, or the frequencies of the classes."""
     if request.param != "a step":
-        for module in (sklearn_logreg._estimator, sklearn_logreg._preconditioner):
-            monkeypatch.setattr(
-                module, "look_ahead", lambda objective, here, *others: (here.coef, np.zeros_like(here.coef))
-            )
+        monkeypatch.setattr(_estimator, "look_ahead", lambda _, here, *others: (here.coef, np.zeros_like(here.coef)))
     if request.param == "frequencies":
         monkeypatch.setattr(_certificate, "MAX_NEWTON", 0)
     return request.param
@@ -229,7 +224,8 @@ def test_is_the_cost_less_the_dual_of_a_feasible_point(
     if fit_intercept:
         assert_allclose(s @ (Q - Y), 0.0, atol=1e-12 * s.sum(), err_msg="the intercept makes this a condition")
     J = cost(X, y, s, 0.2, model.l1_ratio, model.coef_, model.intercept_, model.classes_)
-    D = dual_value(Q, X, Y, s, seen["objective"].penalty, len(seen["ahead"]))
+    # The true classes are a dual point too, whose bound is zero.
+    D = max(dual_value(Q, X, Y, s, seen["objective"].penalty, len(seen["ahead"])), 0.0)
     assert D <= J, "weak duality"
     assert_allclose(model.duality_gap_, J - D, rtol=1e-9, atol=1e-14)
 
@@ -248,8 +244,33 @@ def test_any_dual_point_gives_a_bound(penalty, n_classes, fit_intercept, seed):
     for size in (1e-3, 1.0, 30.0):
         away, step = size * rng.normal(size=(2, *seen["coef"].shape))
         for ahead in (seen["coef"], seen["coef"] + away):
-            gap = duality_gap(seen["objective"], seen["coef"], ahead, step)
+            gap = duality_gap(seen["objective"], seen["coef"], model.loss_, ahead, step)
             assert np.isfinite(gap) and gap >= true * (1.0 - 1e-6), f"random dual point of size {size}: {gap} < {true}"
+
+
+@pytest.mark.parametrize("intercepts", [-2500.0, -60.0, 40.0, (0.0, 0.0, -40.0), (0.0, -800.0, 0.0)])
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_points_at_which_a_class_has_no_probability_left(penalty, intercepts):
+    # Nothing curves J there, so that no intercept and no step gives the class its weight.
+    intercepts = np.atleast_1d(intercepts)
+    X, y, s = data(max(len(intercepts), 2), weighted=True)
+    model = LogisticRegression(l1_ratio=PENALTIES[penalty], solver="gd", max_iter=1, warm_start=True)
+    for weight in (0.0, 1000.0):
+        model.classes_, model.intercept_ = np.unique(y), intercepts
+        model.coef_ = np.full((len(intercepts), X.shape[1]), weight) * np.arange(1.0, len(intercepts) + 1.0)[:, None]
+        fit_quietly(model, X, y, s)
+        best = LogisticRegression(l1_ratio=PENALTIES[penalty]).fit(X, y, s)
+        assert model.loss_ > 1.0 + best.loss_, "far from any optimum"
+        assert model.loss_ - best.loss_ <= model.duality_gap_ <= model.loss_
+
+
+@pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("learning_rate", [1e4, 1e5])
+def test_of_a_fit_that_has_made_every_row_certain(learning_rate, l1_ratio):
+    # No Hessian is left to take a step with.
+    model = LogisticRegression(C=1e9, l1_ratio=l1_ratio, solver="gd", learning_rate=learning_rate, max_iter=3)
+    fit_quietly(model, [[-2.0], [-1.0], [1.0], [2.0]], [0, 0, 1, 1])
+    assert 0.0 <= model.duality_gap_ <= model.loss_
 
 
 @pytest.mark.parametrize("n_newton", [0, 1])

@@ -10,12 +10,12 @@ from conftest import SOLVERS, assert_optimal, load, make_classes, make_sparse
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
-from sklearn_logreg import LogisticRegression, _preconditioner
+from sklearn_logreg import LogisticRegression
 from sklearn_logreg._lasso import lasso
 from sklearn_logreg._losses import LogLoss, SoftmaxLoss
 from sklearn_logreg._objective import Objective
 from sklearn_logreg._penalties import ElasticNet
-from sklearn_logreg._preconditioner import _working_set
+from sklearn_logreg._preconditioner import _choice, _working_set
 from sklearn_logreg._preconditioner._pairs import CurvaturePairs
 from sklearn_logreg._sources import make_source
 
@@ -30,7 +30,7 @@ def built(monkeypatch):
         "TruncatedNewton",
         "WorkingSet",
     ):
-        cls = getattr(_preconditioner, name)
+        cls = getattr(_choice, name)
 
         def init(self, *args, cls=cls, original=cls.__init__, **options):
             if type(self) is cls:
@@ -193,7 +193,7 @@ def test_row_model_is_minimised_to_the_accuracy_asked_for():
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("fit_intercept", [False, True])
 def test_truncated_newton(make, n_classes, fit_intercept, built, monkeypatch):
-    monkeypatch.setattr(_preconditioner, "MAX_HESSIAN", 5)
+    monkeypatch.setattr(_choice, "MAX_HESSIAN", 5)
     X, y = make_sparse(300, 20, 0.3, n_classes, seed=10)
     X = X @ sparse.diags(np.logspace(-3, 3, 20))
     fit(make(X.toarray()) if make is np.ascontiguousarray else X.tocsr(), y, 40, fit_intercept=fit_intercept)
@@ -205,7 +205,7 @@ def test_all_paths_give_the_same_coefficients(C, monkeypatch):
     X, y = make_classes(60, 80, 3, seed=11)
     reference = fit(X, y, 30, C=C, tol=1e-9)
     for name, value in (("MAX_ROW_SPACE", 1), ("MAX_HESSIAN", 100)):
-        monkeypatch.setattr(_preconditioner, name, value)
+        monkeypatch.setattr(_choice, name, value)
         other = fit(X, y, 1000, C=C, tol=1e-9)
         assert_allclose(other.coef_, reference.coef_, rtol=1e-5, atol=1e-6 * np.abs(reference.coef_).max())
 
@@ -274,7 +274,7 @@ def test_slope_is_that_of_the_step(name):
     loss = LogLoss()
     objective = Objective(make_source(X), loss.encode(y == 1), None, loss, ElasticNet(0.0, 0.01), True)
     here = objective.evaluate(np.zeros(objective.shape))
-    preconditioner = getattr(_preconditioner, name)(objective)
+    preconditioner = getattr(_choice, name)(objective)
     step, slope = preconditioner.step(here, 1e-6)
     assert slope < 0.0, "downhill"
     assert_allclose(slope, np.vdot(here.gradient, step), rtol=1e-9)

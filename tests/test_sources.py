@@ -272,3 +272,15 @@ def test_moments_of_a_sparse_feature_far_from_zero_where_it_is_present(weighted)
     expected = np.average(full, axis=0, weights=weight)
     assert_allclose(mean, expected, rtol=1e-13)
     assert_allclose(sd, np.sqrt(np.average((full - expected) ** 2, axis=0, weights=weight)), rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_hessian_of_sparse_features_far_from_zero_keeps_its_digits(dtype):
+    # More features than are centred beforehand, so that means of 300 standard deviations are subtracted afterwards.
+    full = (300.0 + np.random.RandomState(0).normal(size=(2000, NARROW + 8))).astype(dtype).astype(float)
+    source, mean = make_source(sparse.csr_matrix(full.astype(dtype))), full.mean(axis=0)
+    assert source.prefers_dense
+    h = np.full(len(full), 0.2)
+    (gram,) = source.sum_over_blocks(lambda X_b, rows, work: (source.gram(X_b, h[rows], mean, 0, work),))
+    # Sums of squares of 1e5 in double precision, whatever that of the data.
+    assert_allclose(gram, 0.2 * (full - mean).T @ (full - mean), rtol=1e-8, atol=1e-5)

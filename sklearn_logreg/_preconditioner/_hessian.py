@@ -122,7 +122,10 @@ class HessianPreconditioner(Preconditioner):
         H_ww, H_bw = H[np.ix_(weights, weights)], H[np.ix_(intercepts, weights)]
         if len(intercepts):
             # The intercepts have no penalty: minimise over them first.
-            follow = np.linalg.solve(H[np.ix_(intercepts, intercepts)], np.column_stack([H_bw, g_b]))
+            H_bb = H[np.ix_(intercepts, intercepts)]
+            # Where every row is certain, nothing curves J.
+            H_bb[np.diag_indices_from(H_bb)] += np.where(np.diagonal(H_bb) > 0.0, 0.0, RIDGE)
+            follow = np.linalg.solve(H_bb, np.column_stack([H_bw, g_b]))
             H_ww = H_ww - H_bw.T @ follow[:, :-1]
             g = g - H_bw.T @ follow[:, -1]
         scale = np.tile(objective.scale, gradient.shape[0])

@@ -47,7 +47,10 @@ class CurvaturePairs:
 
 
 class Preconditioner:
-    """Steps in standardised coordinates, from a subclass's ``solve(gradient)``, corrected by curvature pairs."""
+    """Steps in standardised coordinates, from a subclass's ``solve(gradient)``, corrected by curvature pairs.
+
+    A subclass is ready once it has looked at some point, and then a preconditioner for conjugate gradients too.
+    """
 
     solve: Callable[..., Any]
 

@@ -234,7 +234,8 @@ class RowModel:
         # Columns that are zero for all classes stay out of it: half of them, most of the time.
         some = np.any(free, axis=0)
         X, penalised = self.X[:, some], self.l2[some]
-        diagonal = np.stack([self._squares(X, h) for h in self.h]) + penalised
+        squares = (X.multiply(X) if sparse.issparse(X) else np.square(X)).T
+        diagonal = np.stack([squares @ h for h in self.h]) + penalised
         inverse = np.divide(1.0, diagonal, out=np.zeros_like(diagonal), where=diagonal > 0.0)
         scale = np.full(len(self.is_weight), KAPPA)
         scale[self.is_weight] = self.scale
@@ -244,7 +245,7 @@ class RowModel:
             return np.where(free, (X.T @ self._curve((X @ step.T).T).T).T + penalised * step, 0.0)
 
         def is_done(residual):
-            return not np.abs(residual / scale).max() > 0.3 * goal
+            return not np.abs(residual / scale).max(initial=0.0) > 0.3 * goal
 
         step = np.zeros_like(downhill)
         step[:, some], residual = conjugate_gradients(
@@ -252,11 +253,6 @@ class RowModel:
         )
         self.is_stiff = self.is_stiff or not is_done(residual)
         return step
-
-    @staticmethod
-    def _squares(X, h):
-        """sum_i h_i x_ij^2 for every column."""
-        return (X.multiply(X) if sparse.issparse(X) else np.square(X)).T @ h
 
     def _value(self, V, D):
         """The model, less its value at V0 but for the penalty."""

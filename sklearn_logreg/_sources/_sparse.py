@@ -102,8 +102,8 @@ class SparseSource(Source):
         if self.prefers_dense:
             products = np.zeros((p, p))
             for part, h_part in self._parts(X_b, h):
-                Z = self.dense(part, work)
-                Z *= np.sqrt(h_part)[:, None]
+                # In double precision: what is subtracted below may be nearly as large.
+                Z = np.multiply(self.dense(part, work), np.sqrt(h_part)[:, None], out=work.array("Z", part.shape))
                 products += np.dot(Z.T, Z)
         else:
             weighted = X_b.with_data(X_b.data * np.repeat(h, np.diff(X_b.indptr)))
@@ -154,8 +154,10 @@ class SparseSource(Source):
         """Weighted column means and standard deviations, zeros being entries like others."""
 
         def sums(X_b, rows, work):
-            w, x = _weights_of(rows, weight), X_b.data.astype(np.float64, copy=False)
-            return w.sum(), X_b.with_data(x).columns @ w, X_b.with_data(np.square(x)).columns @ w
+            w, x = _weights_of(rows, weight), X_b.data.astype(np.float64)
+            first = X_b.with_data(x).columns @ w
+            np.square(x, out=x)
+            return w.sum(), first, X_b.with_data(x).columns @ w
 
         total, first, second = self.sum_over_blocks(sums)
         mean = first / total
