@@ -10,6 +10,7 @@ from sklearn_logreg._losses import LogLoss, SoftmaxLoss
 from sklearn_logreg._objective import Objective
 from sklearn_logreg._penalties import ElasticNet
 from sklearn_logreg._sources import Workspace, _base, make_source
+from sklearn_logreg._sources._sparse import NARROW
 
 N, P = 37, 6
 
