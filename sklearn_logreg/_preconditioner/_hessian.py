@@ -123,8 +123,8 @@ class HessianPreconditioner(Preconditioner):
         if len(intercepts):
             # The intercepts have no penalty: minimise over them first.
             H_bb = H[np.ix_(intercepts, intercepts)]
-            # Where every row is certain, nothing curves J.
-            H_bb[np.diag_indices_from(H_bb)] += np.where(np.diagonal(H_bb) > 0.0, 0.0, RIDGE)
+            # Singular where a class has no probability left in any row.
+            H_bb[np.diag_indices_from(H_bb)] += 1e-14 * np.diagonal(H_bb).max() or RIDGE
             follow = np.linalg.solve(H_bb, np.column_stack([H_bw, g_b]))
             H_ww = H_ww - H_bw.T @ follow[:, :-1]
             g = g - H_bw.T @ follow[:, -1]
