@@ -28,14 +28,20 @@ def look_ahead(objective, here, n_passes, preconditioner):
     """
     if not (objective.penalty and np.isfinite(here.violation)):
         return here.coef, np.zeros(objective.shape)
-    newton_step = _proximal_newton_step if objective.penalty.l1 else _newton_step
-    step = newton_step(objective, here, n_passes, preconditioner)
-    if here.violation > ROUGH and step.any() and np.all(np.isfinite(step)):
+    step = _step(objective, here, n_passes, preconditioner)
+    if here.violation > ROUGH and step.any():
         there = objective.evaluate(here.coef + step)
         if there.value < here.value:
-            here, step = there, newton_step(objective, there, n_passes, preconditioner)
-    # Where every row is certain, nothing curves J, and no step is finite.
-    return here.coef, step if np.all(np.isfinite(step)) else np.zeros(objective.shape)
+            here, step = there, _step(objective, there, n_passes, preconditioner)
+    return here.coef, step
+
+
+def _step(objective, here, n_passes, preconditioner):
+    """The Newton step, or none where it is not finite: where every row is certain, nothing curves J."""
+    newton_step = _proximal_newton_step if objective.penalty.l1 else _newton_step
+    with np.errstate(over="ignore", invalid="ignore"):
+        step = newton_step(objective, here, n_passes, preconditioner)
+    return step if np.all(np.isfinite(step)) else np.zeros(objective.shape)
 
 
 def _newton_step(objective, here, n_passes, preconditioner):
