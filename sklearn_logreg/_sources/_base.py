@@ -183,6 +183,11 @@ class Source:
         return bound * (1.0 + 1e3 * float(np.finfo(self.dtype).eps))
 
 
+def weights_of(rows, weight):
+    """The weights of a block of rows, which are 1 without any."""
+    return np.ones(rows.stop - rows.start) if weight is None else weight[rows]
+
+
 def _sum_in_order(parts):
     """Sum of lists of arrays, entry by entry, in the order given."""
     total = next(parts)

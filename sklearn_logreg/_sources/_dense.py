@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._base import BLOCK_BYTES, SMALL_BYTES, Source
+from ._base import BLOCK_BYTES, SMALL_BYTES, Source, weights_of
 
 
 class DenseSource(Source):
@@ -83,7 +83,7 @@ class DenseSource(Source):
 
         def sums(X_b, rows, work):
             Z = np.subtract(X_b, centre, out=_array_like(X_b, "centred", np.float64, work))
-            w = np.ones(len(Z)) if weight is None else weight[rows]
+            w = weights_of(rows, weight)
             first = np.dot(w, Z)
             np.square(Z, out=Z)
             return w.sum(), first, np.dot(w, Z)

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
-from ._base import BLOCK_BYTES, SMALL_BYTES, Source
+from ._base import BLOCK_BYTES, SMALL_BYTES, Source, weights_of
 
 # Made dense, rows are handled this much at a time.  a9a's Hessian takes 18 ms in pieces of 1 MiB, 20 to 23 ms in pieces
 # of half or twice as much.
@@ -154,7 +154,7 @@ class SparseSource(Source):
         """Weighted column means and standard deviations, zeros being entries like others."""
 
         def sums(X_b, rows, work):
-            w, x = _weights_of(rows, weight), X_b.data.astype(np.float64)
+            w, x = weights_of(rows, weight), X_b.data.astype(np.float64)
             first = X_b.with_data(x).columns @ w
             np.square(x, out=x)
             return w.sum(), first, X_b.with_data(x).columns @ w
@@ -171,7 +171,7 @@ class SparseSource(Source):
         """Weighted column means and variances, from sums of the entries' distances to their mean."""
 
         def sums(X_b, rows, work):
-            w = _weights_of(rows, weight)
+            w = weights_of(rows, weight)
             centred = X_b.data - mean[X_b.indices]
             parts = np.ones(len(centred)), centred, np.square(centred)
             return [X_b.with_data(part).columns @ w for part in parts]
@@ -183,7 +183,3 @@ class SparseSource(Source):
         shift = (shift - absent * mean) / total
         squares = (squares + absent * mean**2) / total
         return mean + shift, np.maximum(squares - shift**2, 0.0)
-
-
-def _weights_of(rows, weight):
-    return np.ones(rows.stop - rows.start) if weight is None else weight[rows]
