@@ -43,6 +43,7 @@ class Evaluation:
     standardised: np.ndarray  # the same with respect to standardised coordinates
     violation: float
     separates: bool  # no penalty, and every row on its right side: there is no finite minimum
+    raw: np.ndarray | None = None  # raw predictions of all rows, kept if X is small
 
 
 class Objective:
@@ -83,9 +84,13 @@ class Objective:
         rounded = coef.astype(self.source.dtype, copy=False)
         W, b = self._split(rounded)
         source, loss = self.source, self.loss
+        keeps = source.is_small and 8 * self.shape[0] * source.n_rows <= SMALL_BYTES
+        kept = np.empty((self.shape[0], source.n_rows)) if keeps else None
 
         def sums(X_b, rows, work):
             raw = self._raw(W, b, X_b, work)
+            if kept is not None:
+                kept[:, rows] = raw
             weight = None if self.weight is None else self.weight[rows]
             missed = 0.0
             if not self.penalty:
@@ -103,7 +108,8 @@ class Objective:
         self._split(gradient)[0][:] += self.penalty.l2 * W
         standardised = self.standardise_gradient(gradient)
         violation = self._violation(W, standardised, wrong)
-        return Evaluation(coef, float(value), gradient, standardised, violation, not (missed or self.penalty))
+        separates = not (missed or self.penalty)
+        return Evaluation(coef, float(value), gradient, standardised, violation, separates, kept)
 
     def violation_at_zero(self, coef):
         """The violation at coef, whose weights are zero: X is read for the gradient alone."""
@@ -130,6 +136,15 @@ class Objective:
             np.add(self.source.predict(W, X_b, work), b, out=raw)
         else:
             raw[:] = self.source.predict(W, X_b, work)
+        return raw
+
+    def _raw_at(self, here, X_b, rows, work):
+        """Raw predictions of a block at an evaluation, which may have kept them."""
+        if here.raw is None:
+            W, b = self._split(here.coef.astype(self.source.dtype, copy=False))
+            return self._raw(W, b, X_b, work)
+        raw = work.array("raw", (self.shape[0], X_b.shape[0]))
+        raw[:] = here.raw[:, rows]
         return raw
 
     def _gradient(self, R, X_b, work):
@@ -226,29 +241,30 @@ class Objective:
         self._split(out)[0][:] = self.penalty.l2 / self.scale**2
         return out
 
-    def residuals(self, coef):
+    def residuals(self, here):
         """Derivatives of the loss with respect to the raw predictions, and probabilities, of all rows: (n_outputs, n).
 
         For two classes the probabilities are those of the second.
         """
-        W, b = self._split(coef)
-        raw = self.source.project(W)
-        raw += b.sum(axis=1, keepdims=True)
+        if here.raw is None:
+            W, b = self._split(here.coef)
+            raw = self.source.project(W) + b.sum(axis=1, keepdims=True)
+        else:
+            raw = here.raw.copy()
         self.loss.evaluate(raw, self.codes, None, Workspace())
         own = self.loss.own_class(self.codes)
         P = raw + (own if self.shape[0] == 1 else own == np.arange(self.shape[0])[:, None])
         return raw, P
 
-    def curvature(self, coef, exact=False):
+    def curvature(self, here, exact=False):
         """Hessian of the mean loss in standardised coordinates, over the entries of coef in order.
 
         Unless ``exact``, rows far on the wrong side are given more curvature.  Reads every row once.
         """
-        W, b = self._split(coef.astype(self.source.dtype, copy=False))
         is_binary = self.loss.n_outputs == 1
 
         def sums(X_b, rows, work):
-            raw = self._raw(W, b, X_b, work)
+            raw = self._raw_at(here, X_b, rows, work)
             codes = None if exact else self.codes[rows]
             P = self.loss.curvature(raw, codes) if is_binary else self.loss.probabilities(raw)
             weight = None if self.weight is None else self.weight[rows]
@@ -263,7 +279,7 @@ class Objective:
         blocks /= np.outer(scale, scale)
         if is_binary:
             return blocks[0]
-        scale = np.tile(scale, len(W))
+        scale = np.tile(scale, self.shape[0])
         H = between[0] / -np.outer(scale, scale)
         q = self.shape[1]
         for k, block in enumerate(blocks):
@@ -275,13 +291,12 @@ class Objective:
         n_outputs = self.shape[0]
         return n_outputs * (n_outputs + 1) / 2 * self.source.gram_nanoseconds
 
-    def hessian_product(self, coef, exact=False, with_diagonal=False):
-        """The Hessian of J at coef, as a function of a step in standardised coordinates, and its diagonal.
+    def hessian_product(self, here, exact=False, with_diagonal=False):
+        """The Hessian of J, as a function of a step in standardised coordinates, and its diagonal.
 
-        Without ``with_diagonal``, its mean for each class instead.  Reads every row once, then once or, where too
-        much would have to be kept, twice for each product.
+        Without ``with_diagonal``, its mean for each class instead.  Reads every row once for each product, and where
+        too much would have to be kept, once more and once before.
         """
-        W, b = self._split(coef.astype(self.source.dtype, copy=False))
         n_outputs, l2 = self.shape[0], self.l2()
         # Of every row the second derivative of the loss, for softmax the probabilities; if they take little memory.
         is_small = 8 * n_outputs * self.source.n_rows <= SMALL_BYTES
@@ -294,7 +309,7 @@ class Objective:
             return h if self.weight is None else h * self.weight[rows]
 
         def look(X_b, rows, work):
-            raw = self._raw(W, b, X_b, work)
+            raw = self._raw_at(here, X_b, rows, work)
             h = curve(raw, rows)
             if kept is not None:
                 kept[:, rows] = h
@@ -314,7 +329,7 @@ class Objective:
             V, c = self._split(self.unstandardise(step).astype(self.source.dtype, copy=False))
 
             def sums(X_b, rows, work):
-                curved = curve(self._raw(W, b, X_b, work), rows) if kept is None else kept[:, rows]
+                curved = curve(self._raw_at(here, X_b, rows, work), rows) if kept is None else kept[:, rows]
                 D = self._raw(V, c, X_b, work)
                 D *= curved
                 if n_outputs > 1:

@@ -255,7 +255,7 @@ def describe(found, names):
 
 def _newton_change(objective, evaluation):
     """Largest change of a raw prediction by a Newton step from a certified point."""
-    H = objective.curvature(evaluation.coef, exact=True)
+    H = objective.curvature(evaluation, exact=True)
     gradient = evaluation.standardised.ravel()
     ridge = 1e-12 * objective.loss.curvature_bound
     step = -solve(H + ridge * np.eye(len(H)), gradient, assume_a="sym", check_finite=False)

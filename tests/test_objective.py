@@ -1,5 +1,7 @@
 """J, its gradient, curvature and violation against the formulas written out in plain NumPy."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from conftest import cost, dense, gradient, violation
@@ -155,21 +157,23 @@ def test_curvature_by_a_five_point_stencil(n_classes, softmax, storage, weighted
         near = standardised_gradient(u + e) - standardised_gradient(u - e)
         far = standardised_gradient(u + 2 * e) - standardised_gradient(u - 2 * e)
         H[j] = (8.0 * near - far) / (12.0 * h)
-    found = objective.curvature(coef, exact=True)
+    here = objective.evaluate(coef)
     assert Z.shape[1] * problem.shape[0] == len(H)
-    assert_allclose(found, H, atol=1e-10)
+    for at in (here, replace(here, raw=None)):
+        # Of large data, raw predictions are not kept, but computed again.
+        assert_allclose(objective.curvature(at, exact=True), H, atol=1e-10)
     # The same without forming it, and with the penalty.
     H += np.diag(objective.l2().ravel())
     for limit in (_objective.SMALL_BYTES, 0):
         # Of millions of rows, curvatures are computed again for every product.
         monkeypatch.setattr("sklearn_logreg._objective.SMALL_BYTES", limit)
-        product, diagonal = objective.hessian_product(coef, exact=True, with_diagonal=True)
+        product, diagonal = objective.hessian_product(objective.evaluate(coef), exact=True, with_diagonal=True)
         columns = [product(e.reshape(coef.shape)).ravel() for e in np.eye(len(H))]
         assert_allclose(np.array(columns), H, atol=1e-10)
         assert_allclose(diagonal.ravel(), np.diagonal(H), atol=1e-10)
     if objective.fit_intercept:
         # In standardised coordinates all features have about the curvature of the intercept.
-        _, rough = objective.hessian_product(coef, exact=True)
+        _, rough = objective.hessian_product(here, exact=True)
         mean = np.broadcast_to(diagonal[:, -1:], rough.shape)
         assert_allclose(rough - objective.l2(), mean, rtol=1e-10)
 
@@ -285,13 +289,15 @@ def test_sample_has_the_same_penalty_on_the_sum():
     assert_allclose(sample.penalty.l1, 4.0 * problem.objective.penalty.l1, rtol=1e-15)
 
 
+@pytest.mark.parametrize("keeps", [True, False])
 @pytest.mark.parametrize("n_classes", [2, 3])
-def test_residuals_are_derivatives_of_the_loss(n_classes):
+def test_residuals_are_derivatives_of_the_loss(n_classes, keeps):
     problem = make_problem(n_classes, weighted=True, C=np.inf)
-    R, P = problem.objective.residuals(point(problem))
-    gradient = problem.objective.evaluate(point(problem)).gradient
+    here = problem.objective.evaluate(point(problem))
+    # Of large data, raw predictions are not kept, but computed again.
+    R, P = problem.objective.residuals(here if keeps else replace(here, raw=None))
     weighted = R * problem.objective.weight / problem.objective.total_weight
-    assert_allclose(weighted.sum(axis=1), gradient[:, -1], rtol=1e-12, atol=1e-15)
+    assert_allclose(weighted.sum(axis=1), here.gradient[:, -1], rtol=1e-12, atol=1e-15)
     assert np.all((P > 0.0) & (P < 1.0))
     if n_classes > 2:
         assert_allclose(P.sum(axis=0), 1.0, rtol=1e-12)

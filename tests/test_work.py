@@ -134,13 +134,13 @@ def test_a_hessian_is_not_held_once_a_group_of_blocks():
     X, y = big(20_000, 400, np.int8)
     loss = LogLoss()
     objective = Objective(make_source(X), loss.encode(y == 1), None, loss, ElasticNet(0.0, 1e-3), True)
-    coef = np.zeros(objective.shape)
+    here = objective.evaluate(np.zeros(objective.shape))
     # Workspaces, which both threads may not all have taken by then.
     for _ in range(3):
-        objective.curvature(coef)
+        objective.curvature(here)
     tracemalloc.start()
     try:
-        hessian = objective.curvature(coef)
+        hessian = objective.curvature(here)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -82,7 +82,7 @@ def _prepare(objective, coef, random_state, warm=False):
     pseudo_rows = (coarse.l2() - n_rows / n_sample * objective.l2()).ravel()
     outer = HessianPreconditioner(objective)
     if warm:
-        return outer.start_from(coarse.curvature(coef), pseudo_rows), coef
+        return outer.start_from(coarse.curvature(coarse.evaluate(coef)), pseudo_rows), coef
     inner, coef = _prepare(coarse, coef, random_state)
     # The optimum of the sample is known to 1/sqrt(n) only.
     coef = preconditioned(coarse, coef, inner, Trace(tol=0.1 / np.sqrt(n_sample), max_iter=50)).evaluation.coef

@@ -56,7 +56,7 @@ class HessianPreconditioner(Preconditioner):
 
     def look(self, here):
         """Take the Hessian here."""
-        self._factorise(self.objective.curvature(here.coef, self.exact or here.violation < NEAR))
+        self._factorise(self.objective.curvature(here, self.exact or here.violation < NEAR))
         self.used = 0
         self.pairs.clear()
         self.violations = [here.violation]

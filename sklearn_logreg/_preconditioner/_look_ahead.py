@@ -65,7 +65,7 @@ def _newton_step(objective, here, n_passes, preconditioner):
         rest = objective.unstandardise_gradient(residual)[:, :p]
         return 0.5 * np.sum(rest**2 / objective.penalty.l2) <= goal
 
-    product, diagonal = objective.hessian_product(here.coef, exact=True)
+    product, diagonal = objective.hessian_product(here, exact=True)
     max_products = min(MAX_PRODUCTS, 2 * n_passes + 10)
     step, residual = conjugate_gradients(product, -gradient, preconditioner.condition, is_done, max_products)
     if len(step) == 1 and objective.fit_intercept:

@@ -61,7 +61,7 @@ class TruncatedNewton:
         """Take the Hessian here."""
         with_diagonal = self.n_steps % REFRESH == 1
         self.product: Any
-        self.product, diagonal = self.objective.hessian_product(here.coef, here.violation < NEAR, with_diagonal)
+        self.product, diagonal = self.objective.hessian_product(here, here.violation < NEAR, with_diagonal)
         if with_diagonal or not self.n_steps:
             # A feature without variance has no curvature.
             self.diagonal = np.maximum(diagonal, RIDGE * self.objective.loss.curvature_bound)

@@ -105,7 +105,7 @@ class RowModel:
         # Have conjugate gradients failed before?
         self.is_stiff = is_stiff
         self.penalty = objective.penalty  # the same for all features
-        residuals, P = objective.residuals(here.coef)
+        residuals, P = objective.residuals(here)
         weight = 1.0 / objective.total_weight * (1.0 if objective.weight is None else objective.weight)
         size = np.abs(residuals)
         self.h = (size * (1.0 - size) if here.violation < NEAR else secant_curvature(size)) * weight

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._base import BLOCK_BYTES, SMALL_BYTES, Source, weights_of
+from ._base import BLOCK_BYTES, Source, weights_of
 
 
 class DenseSource(Source):
@@ -16,8 +16,7 @@ class DenseSource(Source):
         self.gram_nanoseconds = n * (0.03 * p**2 + 3.0 * p + 10.0)
         # With the rows along the fast axis both products of a pass take half the time with ten features (the same with
         # a hundred), centring a block a quarter.  It would not pay block by block.
-        is_small = X.size * self.dtype.itemsize <= SMALL_BYTES
-        blocks = [rows for group in self.groups for rows in group if is_small]
+        blocks = [rows for group in self.groups for rows in group if self.is_small]
         # Each on its own: of a part of a larger array NumPy would make a copy for every product.
         self._blocks = {rows.start: np.asfortranarray(X[rows], self.dtype) for rows in blocks}
 

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
-from ._base import BLOCK_BYTES, SMALL_BYTES, Source, weights_of
+from ._base import BLOCK_BYTES, Source, weights_of
 
 # Made dense, rows are handled this much at a time.  a9a's Hessian takes 18 ms in pieces of 1 MiB, 20 to 23 ms in pieces
 # of half or twice as much.
@@ -63,8 +63,8 @@ class SparseSource(Source):
         self.prefers_dense = per_row > 0.1 * p
         self.gram_nanoseconds = n * (10.0 + (0.03 * p**2 + 3.0 * p if self.prefers_dense else 2.5 * per_row**2))
         # Blocks of small data are kept; those of large data, with an offset a row, would take too much memory.
-        is_small = X.indptr.nbytes <= BLOCK_BYTES
-        self._blocks = {rows.start: self._view(rows) for group in self.groups for rows in group if is_small}
+        has_room = X.indptr.nbytes <= BLOCK_BYTES
+        self._blocks = {rows.start: self._view(rows) for group in self.groups for rows in group if has_room}
 
     def _view(self, rows):
         """X[rows] and its transpose, without a copy of their entries."""
@@ -136,7 +136,7 @@ class SparseSource(Source):
     @cached_property
     def _by_column(self):
         """X, as CSC if small: some columns of that take a tenth of the time."""
-        return self.X.tocsc() if self.X.data.nbytes <= SMALL_BYTES else self.X
+        return self.X.tocsc() if self.is_small else self.X
 
     def reach(self, mean):
         """Largest distance from the mean, by feature."""
