@@ -13,7 +13,6 @@ from scipy.special import expit, log_expit, log_softmax
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model._base import LinearClassifierMixin, SparseCoefMixin
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.extmath import softmax
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -322,7 +321,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
             return Result(nothing, Status.MAX_ITER)
         if self.solver == "preconditioned":
             baseline = constant_loss(totals if self.fit_intercept else np.ones_like(totals))
-            return descend(objective, constant, trace, check_random_state(self.random_state), warm, baseline)
+            return descend(objective, constant, trace, self.random_state, warm, baseline)
         solve = {"gd": gradient_descent, "nesterov": nesterov}[self.solver]
         step_size = 1.0 / objective.lipschitz() if self.learning_rate == "auto" else self.learning_rate
         if warm is not None:

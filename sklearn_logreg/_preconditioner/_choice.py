@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from sklearn.utils import check_random_state
 
 from .._result import Result, Trace
 from .._solvers import preconditioned
@@ -78,6 +79,8 @@ def _prepare(objective, coef, random_state, warm=False):
     n_sample = max(min(n_rows // 8, SAMPLE * q), 1000, 8 * q)
     if n_rows < 8 * n_sample:
         return HessianPreconditioner(objective), coef
+    # Only here: seeding a generator takes as long as three passes over a few hundred rows.
+    random_state = check_random_state(random_state)
     coarse = objective.sample(n_sample, random_state)
     pseudo_rows = (coarse.l2() - n_rows / n_sample * objective.l2()).ravel()
     outer = HessianPreconditioner(objective)

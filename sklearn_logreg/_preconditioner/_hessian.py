@@ -42,7 +42,7 @@ class HessianPreconditioner(Preconditioner):
         """
         q, diagonal = self.objective.shape[1], np.diagonal(loss_hessian)
         typical = diagonal[q - 1 :: q].mean() if self.objective.fit_intercept else diagonal.max()
-        self._factorise(loss_hessian + np.diag(np.maximum(0.5 * typical - diagonal, pseudo_rows)))
+        self._take(loss_hessian + np.diag(np.maximum(0.5 * typical - diagonal, pseudo_rows)))
         return self
 
     def step(self, here, tol, accuracy=0.1):
@@ -56,7 +56,7 @@ class HessianPreconditioner(Preconditioner):
 
     def look(self, here):
         """Take the Hessian here."""
-        self._factorise(self.objective.curvature(here, self.exact or here.violation < NEAR))
+        self._take(self.objective.curvature(here, self.exact or here.violation < NEAR))
         self.used = 0
         self.pairs.clear()
         self.violations = [here.violation]
@@ -76,8 +76,8 @@ class HessianPreconditioner(Preconditioner):
         passes_left = np.log(recent[-1] / tol) / -np.log(rate) if tol > 0.0 else np.inf
         return passes_left > self.price + 3.0
 
-    def _factorise(self, loss_hessian):
-        """Cholesky factor of the Hessian of J."""
+    def _take(self, loss_hessian):
+        """The Hessian of J, and its Cholesky factor, from the Hessian of the mean loss."""
         self.is_ready = True
         self.loss_hessian = loss_hessian
         (n_outputs, q), penalty = self.objective.shape, self.objective.penalty
@@ -92,8 +92,10 @@ class HessianPreconditioner(Preconditioner):
         if not penalty:
             # Where nothing curves J (collinear features) its gradient is rounding, and a step there would be noise.
             H += shift * np.eye(len(H))
-        self.factor = cholesky(H, shift)
         self.hessian = H
+        if not penalty.l1:
+            # With L1 the matrix itself is the model.
+            self.factor = cholesky(H, shift)
 
     def solve(self, gradient):
         return dpotrs(self.factor, gradient.ravel(), lower=1)[0].reshape(gradient.shape)
