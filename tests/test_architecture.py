@@ -13,8 +13,8 @@ PACKAGE = Path(sklearn_logreg.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 # From the bottom up; files of one level do not know one another.
 LEVELS = [
-    ["_cholesky", "_result", "_targets"],
-    ["_lasso", "_losses", "_penalties", "_sources"],
+    ["_result", "_targets"],
+    ["_losses", "_penalties", "_sources"],
     ["_objective"],
     ["_solvers"],
     ["_preconditioner"],

@@ -11,11 +11,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from sklearn_logreg import LogisticRegression
-from sklearn_logreg._lasso import lasso
 from sklearn_logreg._losses import LogLoss, SoftmaxLoss
 from sklearn_logreg._objective import Objective
 from sklearn_logreg._penalties import ElasticNet
 from sklearn_logreg._preconditioner import _choice, _working_set
+from sklearn_logreg._preconditioner._lasso import lasso
 from sklearn_logreg._preconditioner._pairs import CurvaturePairs
 from sklearn_logreg._sources import make_source
 
@@ -288,7 +288,7 @@ def test_lasso_model_is_solved_to_its_accuracy(seed):
     H, g, scale = A.T @ A / 30, rng.normal(size=12), np.logspace(1, -1, 12)
     w = np.where(rng.rand(12) < 0.5, 0.0, rng.normal(size=12))
     before = w.copy()
-    v = lasso(H, g, scale, 1.0, w, 1e-8)
+    v = lasso(H, g, scale, ElasticNet(1.0, 0.0), w, 1e-8)
     assert_array_equal(w, before, "the starting point is not written to")
     slope = scale * (g + H @ (scale * (v - w)))
     distance = np.where(v == 0.0, np.maximum(np.abs(slope) - 1.0, 0.0), np.abs(slope + np.sign(v)))

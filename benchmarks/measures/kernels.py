@@ -17,8 +17,9 @@ from benchmark_utils.data import load
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from sklearn_logreg import LogisticRegression, _lasso
+from sklearn_logreg import LogisticRegression
 from sklearn_logreg._objective import Objective
+from sklearn_logreg._preconditioner import _lasso
 
 from .timing import interleaved, print_table
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg.lapack import dpotrs
 
-from .._cholesky import cholesky
-from .._lasso import lasso
+from ._cholesky import cholesky
+from ._lasso import lasso
 from ._pairs import NEAR, RIDGE, Preconditioner
 
 # A Hessian serves for the passes that it cost, or this many, before it is replaced: with 0 it took five fourths of the
@@ -115,7 +115,7 @@ class HessianPreconditioner(Preconditioner):
     def _proximal_step(self, here, accuracy):
         """The step to the minimum of the quadratic model plus l1 |W|_1, as exact as the outer step deserves."""
         objective, H = self.objective, self.hessian
-        p, l1 = objective.n_features, objective.penalty.l1
+        p, penalty = objective.n_features, objective.penalty
         gradient = here.standardised
         is_weight = np.zeros(gradient.shape, bool)
         is_weight[:, :p] = True
@@ -132,14 +132,14 @@ class HessianPreconditioner(Preconditioner):
             g = g - H_bw.T @ follow[:, -1]
         scale = np.tile(objective.scale, gradient.shape[0])
         w = here.coef[:, :p].ravel()
-        accuracy *= np.max(objective.penalty.distance(w, g * scale) / scale)
-        n_classes = 1 if np.any(objective.penalty.l2) else len(gradient)
-        w_new = lasso(H_ww, g, scale, l1, w, accuracy, n_classes)
+        accuracy *= np.max(penalty.distance(w, g * scale) / scale)
+        n_classes = 1 if np.any(penalty.l2) else len(gradient)
+        w_new = lasso(H_ww, g, scale, penalty, w, accuracy, n_classes)
         direction = np.zeros(gradient.size)
         direction[weights] = (w_new - w) * scale
         if len(intercepts):
             direction[intercepts] = -follow[:, :-1] @ direction[weights] - follow[:, -1]
-        slope = gradient.ravel() @ direction + l1 * (np.abs(w_new).sum() - np.abs(w).sum())
+        slope = gradient.ravel() @ direction + penalty.l1 * (np.abs(w_new).sum() - np.abs(w).sum())
         step = objective.unstandardise(direction.reshape(gradient.shape))
         # To the last bit, so that zeros are exact.
         step[:, :p] = (w_new - w).reshape(-1, p)

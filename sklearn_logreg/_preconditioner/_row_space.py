@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from .._cholesky import cholesky
 from .._result import Trace
 from .._solvers import preconditioned
 from .._sources import make_source
+from ._cholesky import cholesky
 
 
 class RowSpacePreconditioner:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from .._lasso import median_free, orthant_minimum, sweep
 from .._losses import secant_curvature
+from ._lasso import median_free, orthant_minimum, sweep
 from ._pairs import NEAR
 from ._truncated_newton import conjugate_gradients
 

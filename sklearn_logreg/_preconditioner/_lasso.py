@@ -22,13 +22,14 @@ RIDGE = 1e-12
 ROUNDING = 1e-15
 
 
-def lasso(H, g, scale, l1, w, accuracy, n_classes=1):
+def lasso(H, g, scale, penalty, w, accuracy, n_classes=1):
     """argmin_v g.u + u'Hu/2 + l1 |v|_1 with u = scale (v - w), up to a violation of ``accuracy``.
 
-    scikit-learn's coordinate descent solves it, from the matrix alone.  With ``n_classes`` the weights are those of one
-    class after another, and the model does not change when all classes of a feature move together.
+    The L2 part of the penalty is in H.  scikit-learn's coordinate descent solves it, from the matrix alone.  With
+    ``n_classes`` the weights are those of one class after another, and the model does not change when all classes of a
+    feature move together.
     """
-    size, diagonal = len(H), np.diagonal(H)
+    size, diagonal, l1 = len(H), np.diagonal(H), penalty.l1
     # Where every row is certain there is hardly any, and its inverse must not overflow.
     diagonal = np.maximum(diagonal, max(1e-30 * diagonal.max(initial=0.0), 1e-100))
     H = H + np.diag(RIDGE * diagonal)
@@ -40,18 +41,22 @@ def lasso(H, g, scale, l1, w, accuracy, n_classes=1):
     X = np.zeros((1, size), order="F")
     y = np.sqrt([np.dot(target, scale * w) + abs(np.dot(g, scale * w)) + np.sum(g**2 / diagonal) / RIDGE])
     v = w.copy()
+
+    def is_accurate():
+        return np.max(penalty.distance(v, gram @ v - Xy) / scale) <= accuracy
+
     for _ in range(MAX_ROUNDS):
         v = sweep(X, y, l1, 0.0, v, SWEEPS, precompute=gram, Xy=Xy)
         if n_classes > 1:
             v = median_free(v.reshape(n_classes, -1)).ravel()
-        if _violation(gram, Xy, scale, l1, v) <= accuracy:
+        if is_accurate():
             break
         # One coordinate at a time crawls along directions that are nearly flat; all that are not zero at once do not.
         A = np.flatnonzero(v)
         sign = np.sign(v[A])
         u = orthant_minimum(H[np.ix_(A, A)], target[A] - l1 * sign / scale[A], scale[A] * v[A], sign, 1e-10)
         v[A] = u / scale[A]
-        if _violation(gram, Xy, scale, l1, v) <= accuracy:
+        if is_accurate():
             break
     return v
 
@@ -72,13 +77,6 @@ def median_free(V):
     """The weights of softmax, one row a class, moved to where |V|_1 is least: the median of each column is zero."""
     ordered = np.sort(V, axis=0)
     return V - np.clip(0.0, ordered[(len(V) - 1) // 2], ordered[len(V) // 2])
-
-
-def _violation(gram, Xy, scale, l1, v):
-    """Largest distance of the model's gradient at v to the subdifferential, in standardised coordinates."""
-    slope = gram @ v - Xy
-    distance = np.where(v == 0.0, np.maximum(np.abs(slope) - l1, 0.0), np.abs(slope + l1 * np.sign(v)))
-    return np.max(distance / scale)
 
 
 def orthant_minimum(H, goal, u, sign, ridge):
