@@ -30,6 +30,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import kl_div, logsumexp
 
+from ._sources import weights_of
+
 # Newton steps for the intercepts of the dual point.
 MAX_NEWTON = 30
 # No q is changed by a larger share of itself.
@@ -108,11 +110,10 @@ def _raw(objective, coef, X_b, work):
     return raw + coef[:, p:].sum(axis=1, keepdims=True)
 
 
-def _of_rows(objective, rows, X_b):
+def _of_rows(objective, rows):
     """Which class is each row's own, (n_classes, n), and the weight of each row."""
     own = objective.loss.own_class(objective.codes[rows])
-    weight = np.ones(X_b.shape[0]) if objective.weight is None else objective.weight[rows]
-    return own == np.arange(max(objective.shape[0], 2))[:, None], weight
+    return own == np.arange(max(objective.shape[0], 2))[:, None], weights_of(rows, objective.weight)
 
 
 def _dual_point(objective, coef, ahead, step, X_b, rows, work):
@@ -122,7 +123,7 @@ def _dual_point(objective, coef, ahead, step, X_b, rows, work):
     raw predictions less its mean under q.  Then KL is log(1 + sum_k q_k (exp(d_k) - 1 - d_k)), and tilting adds
     sum_k q_k ((1 + t_k) log(1 + t_k) - t_k (1 + d_k)): nothing cancels.  It is inf where a tilt is too large.
     """
-    Y, weight = _of_rows(objective, rows, X_b)
+    Y, weight = _of_rows(objective, rows)
     points = [coef, step] if ahead is coef else [coef, step, ahead]
     raw, change, *others = np.split(_raw(objective, np.concatenate(points), X_b, work), len(points))
     Q = objective.loss.all_probabilities(others[0] if others else raw)
@@ -148,7 +149,7 @@ def _feasible(objective, ahead, step):
     def sums(X_b, rows, work):
         raw, change = np.split(_raw(objective, np.concatenate([ahead, step]), X_b, work), 2)
         Q = objective.loss.all_probabilities(raw)
-        Y, weight = _of_rows(objective, rows, X_b)
+        Y, weight = _of_rows(objective, rows)
         excess = Q * (1.0 + _tilt(Q, change)) - Y
         return excess @ weight, (Q * weight) @ Q.T
 

@@ -302,20 +302,19 @@ class Objective:
         is_small = 8 * n_outputs * self.source.n_rows <= SMALL_BYTES
         kept = np.empty((n_outputs, self.source.n_rows)) if is_small else None
 
-        def curve(raw, rows):
-            if n_outputs > 1:
-                return self.loss.probabilities(raw.copy())
+        def curve(X_b, rows, work):
+            """Second derivatives of the loss, and those that a product needs: both by raw prediction."""
+            raw = self._raw_at(here, X_b, rows, work)
             h = self.loss.curvature(raw, None if exact else self.codes[rows])
-            return h if self.weight is None else h * self.weight[rows]
+            # Softmax has made probabilities of its raw predictions.
+            return h, h if n_outputs == 1 else raw.copy()
 
         def look(X_b, rows, work):
-            raw = self._raw_at(here, X_b, rows, work)
-            h = curve(raw, rows)
+            h, curved = curve(X_b, rows, work)
             if kept is not None:
-                kept[:, rows] = h
-            if n_outputs > 1:
-                h = self.loss.curvature(raw, None if exact else self.codes[rows])
-                h = h if self.weight is None else h * self.weight[rows]
+                kept[:, rows] = curved
+            if self.weight is not None:
+                h = h * self.weight[rows]
             return h.sum(axis=1), *(self.source.second_moments(h, X_b) if with_diagonal else ())
 
         total, *moments = self.source.sum_over_blocks(look)
@@ -329,13 +328,13 @@ class Objective:
             V, c = self._split(self.unstandardise(step).astype(self.source.dtype, copy=False))
 
             def sums(X_b, rows, work):
-                curved = curve(self._raw_at(here, X_b, rows, work), rows) if kept is None else kept[:, rows]
+                curved = curve(X_b, rows, work)[1] if kept is None else kept[:, rows]
                 D = self._raw(V, c, X_b, work)
                 D *= curved
                 if n_outputs > 1:
                     D -= curved * D.sum(axis=0)
-                    if self.weight is not None:
-                        D *= self.weight[rows]
+                if self.weight is not None:
+                    D *= self.weight[rows]
                 return (self._gradient(D, X_b, work),)
 
             (out,) = self.source.sum_over_blocks(sums)

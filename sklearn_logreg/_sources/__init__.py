@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from scipy import sparse
 
-from ._base import SMALL_BYTES
+from ._base import SMALL_BYTES, weights_of
 from ._dense import DenseSource
 from ._sparse import SparseSource
 from ._threads import Workspace
 
-__all__ = ["SMALL_BYTES", "DenseSource", "SparseSource", "Workspace", "make_source"]
+__all__ = ["SMALL_BYTES", "DenseSource", "SparseSource", "Workspace", "make_source", "weights_of"]
 
 
 def make_source(X, n_threads=None, n_outputs=1):
