@@ -84,8 +84,7 @@ class Objective:
         rounded = coef.astype(self.source.dtype, copy=False)
         W, b = self._split(rounded)
         source, loss = self.source, self.loss
-        keeps = source.is_small and 8 * self.shape[0] * source.n_rows <= SMALL_BYTES
-        kept = np.empty((self.shape[0], source.n_rows)) if keeps else None
+        kept = self._room() if source.is_small else None
 
         def sums(X_b, rows, work):
             raw = self._raw(W, b, X_b, work)
@@ -126,6 +125,11 @@ class Objective:
     def _split(self, coef):
         """Views of the weights and of the intercept, the latter of no columns without one."""
         return coef[:, : self.n_features], coef[:, self.n_features :]
+
+    def _room(self):
+        """An array for a number of every output and row, none where it would take too much memory."""
+        shape = self.shape[0], self.source.n_rows
+        return np.empty(shape) if 8 * shape[0] * shape[1] <= SMALL_BYTES else None
 
     def _raw(self, W, b, X_b, work):
         """Raw predictions W x + b of a block in float64; at W = 0 X is not read."""
@@ -298,9 +302,8 @@ class Objective:
         too much would have to be kept, once more and once before.
         """
         n_outputs, l2 = self.shape[0], self.l2()
-        # Of every row the second derivative of the loss, for softmax the probabilities; if they take little memory.
-        is_small = 8 * n_outputs * self.source.n_rows <= SMALL_BYTES
-        kept = np.empty((n_outputs, self.source.n_rows)) if is_small else None
+        # Of every row the second derivative of the loss, for softmax the probabilities.
+        kept = self._room()
 
         def curve(X_b, rows, work):
             """Second derivatives of the loss, and those that a product needs: both by raw prediction."""

@@ -57,10 +57,14 @@ def _newton_step(objective, here, n_passes, preconditioner):
         preconditioner = HessianPreconditioner(objective, exact=True)
         if np.prod(objective.shape) > MAX_HESSIAN or preconditioner.price > n_passes + 8.0:
             preconditioner = TruncatedNewton(objective)
+    # The price of a Hessian at this point, which may be bought unless it is there.
+    price = np.inf
     if not preconditioner.is_ready:
         preconditioner.look(here)
+    elif isinstance(preconditioner, HessianPreconditioner):
+        price = preconditioner.price
     gradient, p = here.standardised, objective.n_features
-    # What is left of a step that another follows does not count.
+    # Far away another step follows, as a rule, and makes up for what is left of this one.
     share = 0.5 if here.violation > ROUGH else 0.05
     goal = max(share * np.vdot(gradient, preconditioner.condition(gradient)), SHARP * abs(here.value))
 
@@ -70,7 +74,6 @@ def _newton_step(objective, here, n_passes, preconditioner):
 
     product, diagonal = objective.hessian_product(here, exact=True)
     max_products = min(MAX_PRODUCTS, 2 * n_passes + 10)
-    price = preconditioner.price if isinstance(preconditioner, HessianPreconditioner) else np.inf
     n_first = int(min(price + 1.0, max_products))
     step, residual = conjugate_gradients(product, -gradient, preconditioner.condition, is_done, n_first)
     if price < max_products and not is_done(residual):
