@@ -49,6 +49,8 @@ class Source:
 
     # Times MAX_BLOCK_ROWS that a block may have rows.
     longer = 1
+    # Memory that is kept from block to block, if that is best allocated in one piece.
+    room_bytes = 0
 
     def __init__(self, X, row_bytes, nanoseconds, n_threads):
         self.X = X
@@ -68,8 +70,9 @@ class Source:
 
     @cached_property
     def _workspaces(self):
-        """One workspace for each thread that may run."""
-        return [Workspace() for _ in range(min(self.n_threads or allowed_threads(), len(self.groups)))]
+        """One workspace for each thread that may run, the first with the room."""
+        n_threads = min(self.n_threads or allowed_threads(), len(self.groups))
+        return [Workspace(0 if i else self.room_bytes) for i in range(n_threads)]
 
     @cached_property
     def _pool(self):
