@@ -260,10 +260,11 @@ class Objective:
         P = raw + (own if self.shape[0] == 1 else own == np.arange(self.shape[0])[:, None])
         return raw, P
 
-    def curvature(self, here, exact=False):
+    def curvature(self, here, exact=False, dtype=np.float64):
         """Hessian of the mean loss in standardised coordinates, over the entries of coef in order.
 
-        Unless ``exact``, rows far on the wrong side are given more curvature.  Reads every row once.
+        Unless ``exact``, rows far on the wrong side are given more curvature.  Products are formed in ``dtype``.  Reads
+        every row once.
         """
         is_binary = self.loss.n_outputs == 1
 
@@ -272,23 +273,28 @@ class Objective:
             codes = None if exact else self.codes[rows]
             P = self.loss.curvature(raw, codes) if is_binary else self.loss.probabilities(raw)
             weight = None if self.weight is None else self.weight[rows]
-            h = P if weight is None else P * weight
-            blocks = np.stack([self.source.gram(X_b, h_k, self.mean, self.fit_intercept, work) for h_k in h])
             if is_binary:
-                return (blocks,)
-            return blocks, self._between_classes(X_b, P, weight, work)
+                h = P[0] if weight is None else P[0] * weight
+                return (self.source.gram(X_b, h, self.mean, self.fit_intercept, work, dtype),)
+            return (self._between_classes(X_b, P, weight, work, dtype),)
 
-        blocks, *between = self.source.sum_over_blocks(sums, self.curvature_nanoseconds())
+        (H,) = self.source.sum_over_blocks(sums, self.curvature_nanoseconds())
         scale = np.append(self.scale, np.ones(self.shape[1] - self.n_features)) * np.sqrt(self.total_weight)
-        blocks /= np.outer(scale, scale)
-        if is_binary:
-            return blocks[0]
         scale = np.tile(scale, self.shape[0])
-        H = between[0] / -np.outer(scale, scale)
-        q = self.shape[1]
-        for k, block in enumerate(blocks):
-            H[k * q : (k + 1) * q, k * q : (k + 1) * q] += block
-        return H
+        H /= np.outer(scale, scale)
+        if is_binary:
+            return H
+        # The blocks of a class add up to zero, as p_k (1 - p_k) is the sum of p_k p_l over the others: J does not curve
+        # where all classes move together, whatever the rounding.
+        blocks = -H.reshape(*self.shape, *self.shape)
+        for k in range(len(blocks)):
+            blocks[k, :, k] = 0.0
+            blocks[k, :, k] = -blocks[k].sum(axis=1)
+        return blocks.reshape(H.shape)
+
+    def suits_single_precision(self):
+        """Do the digits of float32 do for a Hessian: none lost to means far from zero, no square out of range?"""
+        return bool(np.all((np.abs(self.mean) <= 100.0 * self.scale) & (np.abs(np.log10(self.scale)) < 12.0)))
 
     def curvature_nanoseconds(self):
         """Time that :meth:`curvature` takes on one thread, roughly."""
@@ -345,17 +351,16 @@ class Objective:
 
         return product, np.maximum(diagonal / self.total_weight, 0.0) + l2
 
-    def _between_classes(self, X_b, P, weight, work):
+    def _between_classes(self, X_b, P, weight, work, dtype):
         """sum_i s_i (p_i p_i') kron (x_i x_i'), with x centred: what couples the classes of softmax."""
-        Z = self.source.centred(X_b, self.mean, self.fit_intercept, work)
+        Z = self.source.centred(X_b, self.mean, self.fit_intercept, work, dtype)
+        P = (P if weight is None else P * np.sqrt(weight)).astype(dtype, copy=False)
         size = len(P) * len(Z)
         total = np.zeros((size, size))
         n_columns = max(BETWEEN_ENTRIES // size, 1)
         for start in range(0, Z.shape[1], n_columns):
             part = slice(start, start + n_columns)
             V = (P[:, None, part] * Z[:, part]).reshape(size, -1)
-            if weight is not None:
-                V *= np.sqrt(weight[part])
             total += np.dot(V, V.T)
         return total
 

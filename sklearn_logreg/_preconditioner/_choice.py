@@ -89,4 +89,7 @@ def _prepare(objective, coef, random_state, warm=False):
     inner, coef = _prepare(coarse, coef, random_state)
     # The optimum of the sample is known to 1/sqrt(n) only.
     coef = preconditioned(coarse, coef, inner, Trace(tol=0.1 / np.sqrt(n_sample), max_iter=50)).evaluation.coef
+    if inner.loss_hessian is None:
+        # Zero weights, with which it starts, are optimal on the sample.
+        inner.look(coarse.evaluate(coef))
     return outer.start_from(inner.loss_hessian, pseudo_rows), coef

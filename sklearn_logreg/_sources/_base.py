@@ -121,21 +121,22 @@ class Source:
         with one_blas_thread():
             return _sum_in_order(self._pool.map(on_a_thread, self.groups))
 
-    def centred(self, X_b, mean, intercept, work):
+    def centred(self, X_b, mean, intercept, work, dtype=np.float64):
         """(X_b - mean)' with a last row of ones for the intercept: features by rows.
 
         Rows run along the fast axis, so that weighting them is one long multiplication however few features there are.
         """
-        Z = work.array("centred", (self.n_features + intercept, X_b.shape[0]))
-        np.subtract(self.dense(X_b, work).T, mean[:, None], out=Z[: self.n_features])
+        Z = work.array("centred", (self.n_features + intercept, X_b.shape[0]), dtype)
+        Z[: self.n_features] = self.dense(X_b, work).T
+        Z[: self.n_features] -= mean.astype(dtype)[:, None]
         Z[self.n_features :] = 1.0
         return Z
 
-    def gram(self, X_b, h, mean, intercept, work):
-        """sum_i h_i z_i z_i' with z = (x - mean, 1)."""
-        Z = self.centred(X_b, mean, intercept, work)
-        Z *= np.sqrt(h)
-        return np.dot(Z, Z.T)
+    def gram(self, X_b, h, mean, intercept, work, dtype=np.float64):
+        """sum_i h_i z_i z_i' with z = (x - mean, 1); ``dtype`` is that of the products."""
+        Z = self.centred(X_b, mean, intercept, work, dtype)
+        Z *= np.sqrt(h).astype(dtype, copy=False)
+        return np.dot(Z, Z.T).astype(np.float64, copy=False)
 
     def project(self, W):
         """W X', for all rows."""

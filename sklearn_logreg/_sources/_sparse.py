@@ -94,21 +94,26 @@ class SparseSource(Source):
     def absolute(self, X_b):
         return X_b.with_data(np.abs(X_b.data))
 
-    def gram(self, X_b, h, mean, intercept, work):
+    def gram(self, X_b, h, mean, intercept, work, dtype=np.float64):
         p = self.n_features
-        if p <= NARROW:
-            dense_gram = super().gram
-            return sum(dense_gram(part, h_part, mean, intercept, work) for part, h_part in self._parts(X_b, h))
-        if self.prefers_dense:
-            products = np.zeros((p, p))
-            for part, h_part in self._parts(X_b, h):
-                # In double precision: what is subtracted below may be nearly as large.
-                Z = np.multiply(self.dense(part, work), np.sqrt(h_part)[:, None], out=work.array("Z", part.shape))
-                products += np.dot(Z.T, Z)
-        else:
-            weighted = X_b.with_data(X_b.data * np.repeat(h, np.diff(X_b.indptr)))
-            products = (X_b.columns @ weighted.rows).toarray()
         G = np.zeros((p + intercept, p + intercept))
+        if self.prefers_dense:
+            X_b, mean = X_b.with_data(X_b.data.astype(dtype, copy=False)), mean.astype(dtype)
+            total = 0.0
+            for part, h_part in self._parts(X_b, h):
+                root = np.sqrt(h_part).astype(dtype, copy=False)
+                Z = self.dense(part, work)
+                Z -= mean
+                Z *= root[:, None]
+                G[:p, :p] += np.dot(Z.T, Z)
+                if intercept:
+                    G[p, :p] += np.dot(root, Z)
+            if intercept:
+                G[:p, p] = G[p, :p]
+                G[p, p] = h.sum()
+            return G
+        weighted = X_b.with_data(X_b.data * np.repeat(h, np.diff(X_b.indptr)))
+        products = (X_b.columns @ weighted.rows).toarray()
         G[:p, :p] = products
         # Centred afterwards, for speed.  Columns that are far from zero against their spread lose digits by it, which a
         # preconditioner can spare; they are rare where entries are.
@@ -122,7 +127,7 @@ class SparseSource(Source):
 
     def _parts(self, X_b, h):
         """Some rows of a block at a time, and their h: made dense, the whole would be many times as large."""
-        n, n_dense = X_b.shape[0], max(DENSE_BYTES // (8 * self.n_features), 64)
+        n, n_dense = X_b.shape[0], max(DENSE_BYTES // (X_b.data.itemsize * self.n_features), 64)
         for start in range(0, n, n_dense):
             stop = min(start + n_dense, n)
             yield X_b.part(start, stop), h[start:stop]

@@ -58,11 +58,11 @@ class Workspace:
         self.buffers = {}
 
     def array(self, name, shape, dtype=np.float64):
-        """An uninitialised C-ordered array: the same memory at each call with this name."""
+        """An uninitialised C-ordered array: the same memory at each call with this name and dtype."""
         size = prod(shape)
-        buffer = self.buffers.get(name)
+        buffer = self.buffers.get((name, dtype))
         if buffer is None or buffer.size < size:
-            buffer = self.buffers[name] = self._cut(size, np.dtype(dtype))
+            buffer = self.buffers[name, dtype] = self._cut(size, np.dtype(dtype))
         return buffer[:size].reshape(shape)
 
     def _cut(self, size, dtype):
