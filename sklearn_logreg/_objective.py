@@ -161,8 +161,10 @@ class Objective:
 
     def _violation(self, W, standardised, wrong):
         """Largest entry of the (sub)gradient in standardised coordinates, over the mean residual."""
-        _, by_intercept = self._split(standardised)
-        largest = max(self._distance(W, standardised).max(initial=0.0), np.abs(by_intercept).max(initial=0.0))
+        distance = np.abs(standardised)
+        if self.penalty.l1:
+            self._split(distance)[0][:] = self._distance(W, standardised)
+        largest = distance.max()
         return float(largest / wrong if wrong > 0.0 else largest)
 
     def _distance(self, W, standardised):
@@ -278,7 +280,7 @@ class Objective:
                 return (self.source.gram(X_b, h, self.mean, self.fit_intercept, work, dtype),)
             return (self._between_classes(X_b, P, weight, work, dtype),)
 
-        (H,) = self.source.sum_over_blocks(sums, self.curvature_nanoseconds())
+        (H,) = self.source.sum_over_blocks(sums, self.curvature_nanoseconds(dtype))
         scale = np.append(self.scale, np.ones(self.shape[1] - self.n_features)) * np.sqrt(self.total_weight)
         scale = np.tile(scale, self.shape[0])
         H /= np.outer(scale, scale)
@@ -296,10 +298,10 @@ class Objective:
         """Do the digits of float32 do for a Hessian: none lost to means far from zero, no square out of range?"""
         return bool(np.all((np.abs(self.mean) <= 100.0 * self.scale) & (np.abs(np.log10(self.scale)) < 12.0)))
 
-    def curvature_nanoseconds(self):
+    def curvature_nanoseconds(self, dtype):
         """Time that :meth:`curvature` takes on one thread, roughly."""
         n_outputs = self.shape[0]
-        return n_outputs * (n_outputs + 1) / 2 * self.source.gram_nanoseconds
+        return n_outputs * (n_outputs + 1) / 8 * np.dtype(dtype).itemsize * self.source.gram_nanoseconds
 
     def hessian_product(self, here, exact=False, with_diagonal=False):
         """The Hessian of J, as a function of a step in standardised coordinates, and its diagonal.

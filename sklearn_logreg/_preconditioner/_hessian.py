@@ -35,7 +35,7 @@ class HessianPreconditioner(Preconditioner):
         if objective.penalty.l1:
             # The model is solved at every pass: 20 sweeps of coordinate descent over the Hessian.
             in_passes += 300_000 + 20 * np.prod(objective.shape) ** 2
-        self.price = (objective.curvature_nanoseconds() + OVERHEAD) / in_passes
+        self.price = (objective.curvature_nanoseconds(self.dtype) + OVERHEAD) / in_passes
 
     def start_from(self, loss_hessian, pseudo_rows):
         """Begin with the Hessian of a sample.

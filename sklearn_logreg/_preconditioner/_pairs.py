@@ -26,7 +26,7 @@ class CurvaturePairs:
     def add(self, step, change):
         """Store a step and the change of the gradient along it, unless rounding has eaten its curvature."""
         curvature = np.vdot(step, change)
-        if curvature > 1e-12 * np.linalg.norm(step) * np.linalg.norm(change):
+        if curvature > 1e-12 * np.sqrt(np.vdot(step, step) * np.vdot(change, change)):
             self.pairs.append((step, change, curvature))
 
     def clear(self):

@@ -39,7 +39,7 @@ class Source:
     the inner products of the rows; the source that ``take`` makes of some of the rows; and some of the ``columns``.
     """
 
-    gram_nanoseconds: float  # of a weighted Gram matrix on one thread, roughly
+    gram_nanoseconds: float  # of a weighted Gram matrix in single precision on one thread, roughly
     block: Callable[..., Any]  # block(rows, work): the rows as floats
     predict: Callable[..., Any]  # predict(W, X_b, work): W X_b'
     accumulate: Callable[..., Any]  # accumulate(R, X_b): R X_b

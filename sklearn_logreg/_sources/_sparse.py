@@ -58,10 +58,9 @@ class SparseSource(Source):
         n, p = X.shape
         per_row = X.nnz / max(n, 1) + 1.0
         super().__init__(X, max(12 * per_row, 8 * n_outputs), 3.0 * X.nnz + 10.0 * n, n_threads)
-        # Density above which rows are made dense for BLAS: where 2.5 ns times the square of the entries of a row
-        # exceeds 0.03 ns times the square of the features (a9a, w8a, adult, phishing, ijcnn1).
+        # Density above which rows are made dense for BLAS; in single precision w8a's Hessian takes as long either way.
         self.prefers_dense = per_row > 0.1 * p
-        self.gram_nanoseconds = n * (10.0 + (0.03 * p**2 + 3.0 * p if self.prefers_dense else 2.5 * per_row**2))
+        self.gram_nanoseconds = n * (10.0 + (0.015 * p**2 + p if self.prefers_dense else 5.0 * per_row**2))
         # Blocks of small data are kept; those of large data, with an offset a row, would take too much memory.
         has_room = X.indptr.nbytes <= BLOCK_BYTES
         self._blocks = {rows.start: self._view(rows) for group in self.groups for rows in group if has_room}

@@ -55,15 +55,22 @@ class Workspace:
 
     def __init__(self, n_bytes=0):
         self.room = np.empty(n_bytes, np.uint8)
-        self.buffers = {}
+        self.buffers: dict[tuple, np.ndarray] = {}
+        self.views: dict[tuple, np.ndarray] = {}
 
     def array(self, name, shape, dtype=np.float64):
         """An uninitialised C-ordered array: the same memory at each call with this name and dtype."""
+        key = name, dtype
+        # On small data this is asked eighty times a fit, mostly for the same shapes.
+        view = self.views.get(key)
+        if view is not None and view.shape == shape:
+            return view
         size = prod(shape)
-        buffer = self.buffers.get((name, dtype))
+        buffer = self.buffers.get(key)
         if buffer is None or buffer.size < size:
-            buffer = self.buffers[name, dtype] = self._cut(size, np.dtype(dtype))
-        return buffer[:size].reshape(shape)
+            buffer = self.buffers[key] = self._cut(size, np.dtype(dtype))
+        view = self.views[key] = buffer[:size].reshape(shape)
+        return view
 
     def _cut(self, size, dtype):
         """So many numbers from what is left of the room, if it is enough."""
