@@ -112,6 +112,21 @@ class HessianPreconditioner(Preconditioner):
             # With L1 the matrix itself is the model.
             self.factor = cholesky(H, shift)
 
+    def on(self, free):
+        """The inverse of the Hessian's part on the entries that are free, as a function of a gradient."""
+        A = np.flatnonzero(free)
+        H = self.hessian[np.ix_(A, A)]
+        # Above what rounding in single precision leaves of a direction without curvature.
+        H[np.diag_indices_from(H)] *= 1.0 + LEAST_PIVOT
+        factor = cholesky(H, RIDGE * np.diagonal(H))
+
+        def condition(gradient):
+            out = np.zeros_like(gradient)
+            out[free] = dpotrs(factor, gradient[free], lower=1)[0]
+            return out
+
+        return condition
+
     def solve(self, gradient):
         return dpotrs(self.factor, gradient.ravel(), lower=1)[0].reshape(gradient.shape)
 
