@@ -18,6 +18,7 @@ from sklearn.preprocessing import scale
 
 from sklearn_logreg import LogisticRegression, _certificate, _estimator
 from sklearn_logreg._certificate import duality_gap
+from sklearn_logreg._objective import Objective
 
 PENALTIES = {"L2": 0.0, "elastic net": 0.5, "L1": 1.0}
 # J is about 1 here, so a gap below this is less than the last digit of J.
@@ -369,3 +370,28 @@ def test_the_attribute_belongs_to_the_returned_point():
     true = true_gap(model, optimum(model, X, y), X, y)
     assert true > 1e-6, "meant to end far from the optimum"
     assert model.duality_gap_ >= true, "a bound for another point"
+
+
+@pytest.mark.parametrize("C", [0.1, 10.0])
+@pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
+@pytest.mark.parametrize("seed", range(2))
+def test_with_l1_no_hessian_in_double_precision_is_needed(seed, l1_ratio, C, monkeypatch):
+    # Collinear columns, and one far from zero in large units, which amplify rounding.
+    dtypes = []
+    curvature = Objective.curvature
+
+    def spy(self, here, exact=False, dtype=np.float64):
+        dtypes.append(dtype)
+        return curvature(self, here, exact, dtype)
+
+    monkeypatch.setattr(Objective, "curvature", spy)
+    rng = np.random.RandomState(seed)
+    X = np.column_stack([one_hot(rng.randint(6, size=5000), range(6)) for _ in range(10)])
+    X = np.column_stack([X, 1e3 * rng.normal(size=5000) + 2e3])
+    y = (X @ np.append(rng.normal(size=60), 1e-3) + rng.logistic(size=5000) > 2.0).astype(int)
+    model = LogisticRegression(C=C, l1_ratio=l1_ratio).fit(X, y)
+    assert set(dtypes) == {np.float32}
+    # The bound is of the second order in a violation of 1e-6.
+    assert model.duality_gap_ <= 1e-9 * model.loss_
+    better = fit_quietly(LogisticRegression(C=C, l1_ratio=l1_ratio, tol=1e-12), X, y)
+    assert model.loss_ - better.loss_ <= model.duality_gap_ + ROUNDING

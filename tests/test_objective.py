@@ -162,6 +162,11 @@ def test_curvature_by_a_five_point_stencil(n_classes, softmax, storage, weighted
     for at in (here, replace(here, raw=None)):
         # Of large data, raw predictions are not kept, but computed again.
         assert_allclose(objective.curvature(at, exact=True), H, atol=1e-10)
+        single = objective.curvature(at, exact=True, dtype=np.float32)
+        assert_allclose(single, H, atol=1e-5)
+        if len(coef) > 1:
+            together = single.reshape(*coef.shape, *coef.shape).sum(axis=2)
+            assert_allclose(together, 0.0, atol=1e-15, err_msg="J is flat where all classes move together")
     # The same without forming it, and with the penalty.
     H += np.diag(objective.l2().ravel())
     for limit in (_objective.SMALL_BYTES, 0):

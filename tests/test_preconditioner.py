@@ -15,8 +15,10 @@ from sklearn_logreg._losses import LogLoss, SoftmaxLoss
 from sklearn_logreg._objective import Objective
 from sklearn_logreg._penalties import ElasticNet
 from sklearn_logreg._preconditioner import _choice, _working_set
+from sklearn_logreg._preconditioner._hessian import HessianPreconditioner
 from sklearn_logreg._preconditioner._lasso import lasso
 from sklearn_logreg._preconditioner._pairs import CurvaturePairs
+from sklearn_logreg._preconditioner._truncated_newton import conjugate_gradients, refine
 from sklearn_logreg._sources import make_source
 
 
@@ -106,6 +108,66 @@ def test_sorted_classes_do_not_spoil_the_sample(random_state):
     X, y = make_classes(20_000, 5, 3, seed=4)
     order = np.argsort(y, kind="stable")
     fit(X[order], y[order], 20, random_state=random_state)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("share", [0.3, 0.9])
+def test_zero_weights_may_be_optimal_on_the_sample_alone(n_classes, share):
+    # Of sorted rows the sample has the very frequencies of the classes, so that the fit of it ends where it starts.
+    X, y = make_classes(9000, 5, n_classes, seed=4)
+    order = np.argsort(y, kind="stable")
+    X, y = X[order], y[order]
+    Y = (y[:, None] == np.unique(y)).astype(float)
+    least_C = 1.0 / np.abs((Y - Y.mean(axis=0)).T @ X).max()
+    model = fit(X, y, 20, C=least_C / share, l1_ratio=1.0)
+    assert model.coef_.any()
+
+
+def precision_of_a_hessian(X, y, C):
+    """The dtype in which the preconditioner forms its products after its first look."""
+    loss = LogLoss()
+    penalty = ElasticNet(0.0, 1.0 / (C * len(y)))
+    objective = Objective(make_source(X), loss.encode(y == 1), None, loss, penalty, True)
+    preconditioner = HessianPreconditioner(objective)
+    preconditioner.look(objective.evaluate(np.zeros(objective.shape)))
+    return preconditioner.dtype
+
+
+@pytest.mark.parametrize("make", [np.ascontiguousarray, sparse.csr_matrix])
+def test_single_precision_serves_where_no_digit_of_it_is_needed(make):
+    X, y = make_classes(400, 4, seed=4)
+    X = X - X.mean(axis=0)
+    assert precision_of_a_hessian(make(X * np.logspace(-6, 6, 4)), y, C=1.0) == np.float32
+    assert precision_of_a_hessian(make(X + 1e3), y, C=1.0) == np.float64, "means of a thousand deviations"
+    assert precision_of_a_hessian(make(X * 1e20), y, C=1.0) == np.float64, "squares out of the range of float32"
+    collinear = make(np.column_stack([X, X.sum(axis=1)]))
+    assert precision_of_a_hessian(collinear, y, C=1.0) == np.float32, "the penalty curves every direction"
+    assert precision_of_a_hessian(collinear, y, C=1e6) == np.float64, "rounding would outweigh what it curves"
+
+
+@pytest.mark.parametrize("make", [np.ascontiguousarray, np.asfortranarray, sparse.csr_matrix])
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
+@pytest.mark.parametrize("C", [1.0, 1e5])
+def test_collinear_features_at_any_penalty(make, n_classes, l1_ratio, C):
+    # Their common direction has the curvature of the penalty alone, which single precision cannot see.
+    X, y = make_classes(3000, 6, n_classes, seed=4)
+    X = np.column_stack([X, X[:, :3].sum(axis=1), X[:, 3:].sum(axis=1)])
+    fit(make(X), y, 30, C=C, l1_ratio=l1_ratio)
+
+
+@pytest.mark.parametrize("solve", [conjugate_gradients, refine])
+def test_linear_solvers(solve):
+    rng = np.random.RandomState(0)
+    A = rng.normal(size=(6, 6))
+    A = A @ A.T + np.eye(6)
+    nearly = np.linalg.inv(A * (1.0 + 1e-3 * rng.uniform(-1.0, 1.0)))
+    target = rng.normal(size=6)
+    solution, residual = solve(
+        lambda x: A @ x, target, lambda r: nearly @ r, lambda r: np.abs(r).max() <= 1e-10, max_products=8
+    )
+    assert_allclose(residual, target - A @ solution, atol=1e-14)
+    assert np.abs(residual).max() <= 1e-10
 
 
 @pytest.mark.parametrize("make", [np.ascontiguousarray, np.asfortranarray, sparse.csr_matrix])

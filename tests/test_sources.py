@@ -10,7 +10,6 @@ from sklearn_logreg._losses import LogLoss, SoftmaxLoss
 from sklearn_logreg._objective import Objective
 from sklearn_logreg._penalties import ElasticNet
 from sklearn_logreg._sources import Workspace, _base, make_source
-from sklearn_logreg._sources._sparse import NARROW
 
 N, P = 37, 6
 
@@ -120,6 +119,13 @@ def test_products_agree_with_the_dense_array(storage, block_rows, tmp_path):
         )
         Z = np.hstack([full - mean, np.ones((N, intercept))])
         assert_close(gram, Z.T @ (weight[:, None] * Z), source)
+        (single,) = source.sum_over_blocks(
+            lambda X_b, rows, work, intercept=intercept: (
+                source.gram(X_b, weight[rows], mean, intercept, work, np.float32),
+            )
+        )
+        assert single.dtype == np.float64, "sums over blocks are in double precision"
+        assert_allclose(single, Z.T @ (weight[:, None] * Z), rtol=1e-5, atol=1e-4)
 
     assert_close(source.row_gram(mean), (full - mean) @ (full - mean).T, source)
     assert_close(source.reach(mean), np.abs(full - mean).max(axis=0), source)
@@ -277,11 +283,11 @@ def test_moments_of_a_sparse_feature_far_from_zero_where_it_is_present(weighted)
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_hessian_of_sparse_features_far_from_zero_keeps_its_digits(dtype):
-    # More features than are centred beforehand, so that means of 300 standard deviations are subtracted afterwards.
-    full = (300.0 + np.random.RandomState(0).normal(size=(2000, NARROW + 8))).astype(dtype).astype(float)
+    # Means of 300 standard deviations: sums of squares of 1e5, of which the spread is 1.
+    full = (300.0 + np.random.RandomState(0).normal(size=(2000, 40))).astype(dtype).astype(float)
     source, mean = make_source(sparse.csr_matrix(full.astype(dtype))), full.mean(axis=0)
     assert source.prefers_dense
     h = np.full(len(full), 0.2)
     (gram,) = source.sum_over_blocks(lambda X_b, rows, work: (source.gram(X_b, h[rows], mean, 0, work),))
-    # Sums of squares of 1e5 in double precision, whatever that of the data.
+    # In double precision, whatever that of the data.
     assert_allclose(gram, 0.2 * (full - mean).T @ (full - mean), rtol=1e-8, atol=1e-5)

@@ -12,8 +12,6 @@ from ._base import BLOCK_BYTES, Source, weights_of
 # Made dense, rows are handled this much at a time.  a9a's Hessian takes 18 ms in pieces of 1 MiB, 20 to 23 ms in pieces
 # of half or twice as much.
 DENSE_BYTES = 2**20
-# Features up to which a sparse block is centred before its Gram matrix is formed: for so few it takes no longer.
-NARROW = 32
 
 
 class SparseBlock:
