@@ -49,7 +49,7 @@ class Evaluation:
 class Objective:
     """J as a function of ``coef`` for one data set, loss and penalty.
 
-    ``coordinates`` are the mean and scale of the standardised coordinates, if known already.
+    ``coordinates`` are the mean, the scale and the constant features of the standardised coordinates, if known already.
     """
 
     def __init__(self, source, codes, weight, loss, penalty, fit_intercept, coordinates=None):
@@ -62,10 +62,10 @@ class Objective:
         self.total_weight = float(source.n_rows if weight is None else weight.sum())
         self.n_features = source.n_features
         self.shape = (loss.n_outputs, source.n_features + fit_intercept)
-        self.mean, self.scale = coordinates or self._coordinates()
+        self.mean, self.scale, self.constant = coordinates or self._coordinates()
 
     def _coordinates(self):
-        """Origin and scale of the standardised coordinates."""
+        """Origin and scale of the standardised coordinates, and which features are constant."""
         mean, sd = self.source.moments(self.weight)
         if not np.all(np.isfinite(sd)):
             j = int(np.argmin(np.isfinite(sd)))
@@ -77,7 +77,7 @@ class Objective:
         if not self.fit_intercept:
             constant &= mean == 0.0
             mean, sd = np.zeros_like(mean), np.hypot(mean, sd)
-        return mean, np.where(constant, 1.0, sd)
+        return mean, np.where(constant, 1.0, sd), np.flatnonzero(constant)
 
     def evaluate(self, coef):
         """J and its gradient at coef, rounded to the precision of the data; one pass, which reads every row once."""
@@ -104,8 +104,10 @@ class Objective:
         value = value / self.total_weight + self.penalty.value(W)
         wrong /= self.total_weight
         gradient /= self.total_weight
-        self._split(gradient)[0][:] += self.penalty.l2 * W
         standardised = self.standardise_gradient(gradient)
+        by_penalty = self.penalty.l2 * W
+        self._split(gradient)[0][:] += by_penalty
+        self._split(standardised)[0][:] += by_penalty / self.scale
         violation = self._violation(W, standardised, wrong)
         separates = not (missed or self.penalty)
         return Evaluation(coef, float(value), gradient, standardised, violation, separates, kept)
@@ -224,12 +226,14 @@ class Objective:
         return out
 
     def standardise_gradient(self, gradient):
-        """The gradient with respect to standardised coordinates."""
+        """The gradient of the mean loss with respect to standardised coordinates."""
         out = gradient.copy()
         W, b = self._split(out)
         if self.fit_intercept:
             W -= b * self.mean
         W /= self.scale
+        # What rounding leaves of two equal numbers: more than any violation where float32 columns are 1e6 throughout.
+        W[:, self.constant] = 0.0
         return out
 
     def unstandardise_gradient(self, standardised):
@@ -385,7 +389,7 @@ class Objective:
         pseudo_row = self.loss.curvature_bound * source.reach(self.mean) ** 2 / n_rows
         growth = self.source.n_rows / n_rows
         penalty = type(self.penalty)(self.penalty.l1 * growth, self.penalty.l2 * growth + pseudo_row)
-        coordinates = self.mean, self.scale
+        coordinates = self.mean, self.scale, self.constant
         return Objective(source, self.codes[rows], None, self.loss, penalty, self.fit_intercept, coordinates)
 
     def lipschitz(self):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg.lapack import dpotrs
+from scipy.linalg.lapack import dpocon, dpotrf, dpotrs
 
 from ._cholesky import cholesky
 from ._lasso import lasso
@@ -13,9 +13,9 @@ from ._pairs import NEAR, RIDGE, Preconditioner
 # time on the same sets, most of it on w8a, where a fresh Hessian overshoots among rare features and curvature pairs
 # learn faster.
 SERVICE = 8
-# Share of a feature's curvature that those before it must leave to it for single precision: rounding takes 2e-6 of it
-# at most (nine raw sets at C = 1 and 100), and leaves a preconditioner that is off by less than one half.
-LEAST_PIVOT = 5e-6
+# Least curvature of a direction, in units in which each feature by itself has 1, for single precision: rounding adds or
+# takes up to 2e-6 (nine raw sets at C = 1 and 100), which leaves a preconditioner that is off by less than one half.
+LEAST_CURVATURE = 5e-6
 # Time that a pass and a Hessian take on no data at all, in nanoseconds.
 OVERHEAD = 100_000
 
@@ -86,10 +86,14 @@ class HessianPreconditioner(Preconditioner):
         return passes_left > self.price + 3.0
 
     def _is_blurred(self):
-        """Is there a direction, combined of collinear features, of less curvature than rounding leaves of it?"""
+        """Is there a direction, combined of collinear features, of less curvature than rounding takes or adds?"""
         if self.objective.penalty.l1:
             return False
-        return np.min(np.diagonal(self.factor) ** 2 / np.diagonal(self.hessian)) < LEAST_PIVOT
+        if self.is_shifted:
+            return True
+        root = np.sqrt(np.diagonal(self.hessian))
+        norm = np.max(np.sum(np.abs(self.hessian / root), axis=1) / root)
+        return dpocon(self.factor / root[:, None], norm, uplo="L")[0] * norm < LEAST_CURVATURE
 
     def _take(self, loss_hessian):
         """The Hessian of J, and its Cholesky factor, from the Hessian of the mean loss."""
@@ -108,8 +112,13 @@ class HessianPreconditioner(Preconditioner):
             # Where nothing curves J (collinear features) its gradient is rounding, and a step there would be noise.
             H += shift * np.eye(len(H))
         self.hessian = H
-        if not penalty.l1:
-            # With L1 the matrix itself is the model.
+        if penalty.l1:
+            # The matrix itself is the model, and must not curve downwards anywhere.
+            if self.dtype == np.float32:
+                H[np.diag_indices_from(H)] *= 1.0 + LEAST_CURVATURE
+            return
+        self.factor, self.is_shifted = dpotrf(H, lower=1)
+        if self.is_shifted:
             self.factor = cholesky(H, shift)
 
     def on(self, free):
@@ -117,7 +126,7 @@ class HessianPreconditioner(Preconditioner):
         A = np.flatnonzero(free)
         H = self.hessian[np.ix_(A, A)]
         # Above what rounding in single precision leaves of a direction without curvature.
-        H[np.diag_indices_from(H)] *= 1.0 + LEAST_PIVOT
+        H[np.diag_indices_from(H)] *= 1.0 + LEAST_CURVATURE
         factor = cholesky(H, RIDGE * np.diagonal(H))
 
         def condition(gradient):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ._choice import MAX_HESSIAN, choose
 from ._hessian import HessianPreconditioner
 from ._pairs import NEAR
 from ._row_space import RowSpacePreconditioner
-from ._truncated_newton import MAX_PRODUCTS, TruncatedNewton, conjugate_gradients, refine
+from ._truncated_newton import MAX_PRODUCTS, TruncatedNewton, conjugate_gradients
 from ._working_set import WorkingSet
 
 # Violation above which one Newton step does not lead close to the optimum.
@@ -17,8 +19,8 @@ ROUGH = 1e-3
 SHARP = 1e-11
 # Products that must cost less than a Hessian for a try with them.
 LEAST_PRODUCTS = 4
-# Gradient, against J, that is rounding.
-ROUNDING = 3e-17
+# Times that the own model may say anew which weights are zero.
+MAX_ROUNDS = 4
 # With L1, how far the model of that step is solved, against the violation at hand: nothing must be left in the units of
 # any feature.
 MODEL_ACCURACY = 1e-8
@@ -92,44 +94,45 @@ def _newton_step(objective, here, n_passes, preconditioner):
 
 
 def _on_support(objective, here, preconditioner, max_products):
-    """The step to the minimum of the exact model over the orthant to which the fit's own model leads; None if too slow.
+    """The step to the minimum of the exact model, by products with the Hessian; None if that is slow.
 
-    By conjugate gradients, for which the own model's Hessian is the preconditioner.  Where features are collinear they
-    amplify rounding; the own model's steps alone do not, and are enough with a Hessian taken here.
+    The fit's own model says which weights are zero and the signs of the others, whose minimum conjugate gradients find,
+    with the own Hessian for their preconditioner.  Where features are collinear, rounding may keep them from it.
     """
     penalty, p = objective.penalty, objective.n_features
     product, _ = objective.hessian_product(here, exact=True)
     largest = np.max(objective.distance(here) * objective.scale)
 
     def is_done(residual):
-        if np.abs(residual).max() <= ROUNDING * abs(here.value):
-            return True
         rest = objective.unstandardise_gradient(residual)[:, :p]
         if np.all(penalty.l2):
             return 0.5 * np.sum(rest**2 / penalty.l2) <= SHARP * abs(here.value)
         # What is left shrinks the dual point.
         return np.abs(rest).max(initial=0.0) <= min(SHARP * penalty.l1, 1e-6 * largest)
 
-    def solve(method):
-        step = preconditioner.step(here, here.violation)[0]
-        sign = np.sign(here.coef + step)
+    there = here
+    for _ in range(MAX_ROUNDS):
+        step = preconditioner.step(there, here.violation)[0]
+        sign = np.sign(there.coef + step)
         free = sign != 0.0
         sign[:, p:], free[:, p:] = 0.0, True
         sign[:, :p] /= objective.scale
-        step = objective.standardise(step)
 
-        def on_free(step):
+        def on_free(step, free=free):
             return np.where(free, product(step), 0.0)
 
-        downhill = -np.where(free, here.standardised + penalty.l1 * sign, 0.0) - on_free(step)
-        rest, residual = method(on_free, downhill, preconditioner.on(free), is_done, int(max_products))
-        return objective.unstandardise(step + rest) if is_done(residual) else None
-
-    found = solve(conjugate_gradients)
-    if found is None and preconditioner.dtype == np.float32:
-        preconditioner.look(here)
-        found = solve(refine)
-    return found
+        downhill = -np.where(free, there.standardised + penalty.l1 * sign, 0.0) - on_free(objective.standardise(step))
+        rest, residual = conjugate_gradients(on_free, downhill, preconditioner.on(free), is_done, int(max_products))
+        if not is_done(residual):
+            break
+        coef = there.coef + step + objective.unstandardise(rest)
+        gradient = here.standardised + product(objective.standardise(coef - here.coef))
+        there = replace(here, coef=coef, standardised=gradient)
+        left = np.abs(gradient)
+        left[:, :p] = objective.distance(there)
+        if is_done(0.1 * left):
+            return coef - here.coef
+    return None
 
 
 def _proximal_newton_step(objective, here, n_passes, preconditioner):

@@ -39,17 +39,6 @@ def conjugate_gradients(product, target, condition, is_done, max_products):
     return solution, residual
 
 
-def refine(product, target, condition, is_done, max_products):
-    """The same by steps of the preconditioner alone, which must be nearly the inverse of the matrix."""
-    solution, residual = np.zeros_like(target), target
-    for _ in range(max_products):
-        if is_done(residual):
-            break
-        step = condition(residual)
-        solution, residual = solution + step, residual - product(step)
-    return solution, residual
-
-
 class TruncatedNewton:
     """Inverse Hessian at the current point, as far as conjugate gradients get (Dembo and Steihaug 1983).
 

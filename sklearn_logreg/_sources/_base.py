@@ -29,7 +29,7 @@ MAX_GROUPS = 32
 # lock in turn, cost about 0.5 ms a pass.
 MIN_NANOSECONDS = 3_000_000
 # Unknowns of a matrix up to which BLAS is held to one thread in a fit: a Cholesky factor of 1000 takes 20 ms on one.
-MAX_SERIAL_UNKNOWNS = 1000
+MAX_SERIAL_UNKNOWNS = 2000
 
 
 class Source:
