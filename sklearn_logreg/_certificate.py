@@ -75,9 +75,13 @@ def _feasible_bound(objective, coef, ahead, step):
 def _bound(objective, coef, ahead, step, rounding):
     """The bound from a dual point: inf if a tilt is too large, None if some class has not its weight."""
     penalty, total, (n_outputs, _) = objective.penalty, objective.total_weight, objective.shape
+    kept = {}
 
     def sums(X_b, rows, work):
-        Q, Y, divergence, weight, _ = _dual_point(objective, coef, ahead, step, X_b, rows, work)
+        point = _dual_point(objective, coef, ahead, step, X_b, rows, work)
+        if objective.source.is_small:
+            kept[rows.start] = point
+        Q, Y, divergence, weight, _ = point
         residual = (Q[-n_outputs:] - Y[-n_outputs:]) * weight
         V = objective.source.accumulate(residual.astype(objective.source.dtype, copy=False), X_b)
         return np.dot(divergence, weight), residual.sum(axis=1), V
@@ -95,7 +99,8 @@ def _bound(objective, coef, ahead, step, rounding):
     if shrink < 1.0:
 
         def shrunk(X_b, rows, work):
-            Q, Y, _, weight, raw = _dual_point(objective, coef, ahead, step, X_b, rows, work)
+            point = kept.get(rows.start) or _dual_point(objective, coef, ahead, step, X_b, rows, work)
+            Q, Y, _, weight, raw = point
             Q, P = shrink * Q + (1.0 - shrink) * Y, objective.loss.all_probabilities(raw)
             return (np.dot(kl_div(Q, P).sum(axis=0), weight),)
 
@@ -103,11 +108,15 @@ def _bound(objective, coef, ahead, step, rounding):
     return float(divergence / total + penalty.fenchel_young(W, shrink * V))
 
 
-def _raw(objective, coef, X_b, work):
-    """Raw predictions of a block, in float64."""
+def _raw(objective, points, X_b, work):
+    """Raw predictions of a block at each of the points, in float64.
+
+    One at a time: SciPy's product of a sparse matrix and two vectors takes longer than two of its products.
+    """
     p, source = objective.n_features, objective.source
-    raw = source.predict(coef[:, :p].astype(source.dtype, copy=False), X_b, work).astype(np.float64)
-    return raw + coef[:, p:].sum(axis=1, keepdims=True)
+    for coef in points:
+        raw = source.predict(coef[:, :p].astype(source.dtype, copy=False), X_b, work).astype(np.float64)
+        yield raw + coef[:, p:].sum(axis=1, keepdims=True)
 
 
 def _of_rows(objective, rows):
@@ -125,7 +134,7 @@ def _dual_point(objective, coef, ahead, step, X_b, rows, work):
     """
     Y, weight = _of_rows(objective, rows)
     points = [coef, step] if ahead is coef else [coef, step, ahead]
-    raw, change, *others = np.split(_raw(objective, np.concatenate(points), X_b, work), len(points))
+    raw, change, *others = _raw(objective, points, X_b, work)
     Q = objective.loss.all_probabilities(others[0] if others else raw)
     divergence, d = 0.0, 0.0
     if others:
@@ -147,7 +156,7 @@ def _feasible(objective, ahead, step):
     """The point ahead with other intercepts, and the step with others, that give every class its weight, if found."""
 
     def sums(X_b, rows, work):
-        raw, change = np.split(_raw(objective, np.concatenate([ahead, step]), X_b, work), 2)
+        raw, change = _raw(objective, [ahead, step], X_b, work)
         Q = objective.loss.all_probabilities(raw)
         Y, weight = _of_rows(objective, rows)
         excess = Q * (1.0 + _tilt(Q, change)) - Y
