@@ -30,10 +30,14 @@ class ElasticNet:
 
     def distance(self, W, gradient):
         """|gradient + l1 s| for the subgradient s of |W|_1 that makes it smallest, entry by entry."""
-        size = np.abs(gradient)
-        if not self.l1:
-            return size
-        return np.where(W == 0.0, np.maximum(size - self.l1, 0.0), np.abs(gradient + self.l1 * np.sign(W)))
+        out = np.abs(gradient)
+        if self.l1:
+            out -= self.l1
+            np.maximum(out, 0.0, out=out)
+            # Few, as a rule.
+            A = np.nonzero(W)
+            out[A] = np.abs(gradient[A] + self.l1 * np.sign(W[A]))
+        return out
 
     def fenchel_young(self, W, V):
         """sum of pen(w) + w v + pen*(-v) >= 0: how far W is from minimising pen(W) + <V, W>; inf without a minimum."""
