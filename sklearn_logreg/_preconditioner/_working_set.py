@@ -26,6 +26,8 @@ MAX_DIRECT = 1000
 CHEAP = 20
 # Violation, against the residuals, below which a model is solved to the last digits.
 ROUNDING = 1e-14
+# Share of the columns at hand that a copy of those needed may save at most: it takes as long as a few products.
+MUCH = 0.9
 
 
 class WorkingSet:
@@ -41,32 +43,42 @@ class WorkingSet:
     def step(self, here, tol, accuracy=0.1):
         """The step to the minimum of the quadratic model on the working set plus l1 |W|_1."""
         objective, p = self.objective, self.objective.n_features
-        distance = objective.distance(here).max(axis=0)
-        active = np.any(here.coef[:, :p] != 0.0, axis=0)
-        # Half as many took more passes, twice as many larger models (sms_spam, imdb5k and r8).
-        n_more = max(200 // objective.shape[0], 10, int(active.sum()))
-        worst = np.argsort(-np.where(active, np.inf, distance), kind="stable")[: active.sum() + n_more]
-        columns = np.sort(worst[(distance[worst] > 0.0) | active[worst]])
-        model = RowModel(objective, here, self._take(columns), columns, self.is_stiff)
+        self._hold(here)
+        model = RowModel(objective, here, self.X, self.held, self.is_stiff)
         change = model.minimise(accuracy, self.n_rounds)
         self.is_stiff = model.is_stiff
+        self.columns = np.append(self.held, np.arange(p, objective.shape[1]))
         step = np.zeros(objective.shape)
-        step[:, np.append(columns, np.arange(p, objective.shape[1]))] = change
-        grown = np.abs(here.coef[:, :p] + step[:, :p]).sum() - np.abs(here.coef[:, :p]).sum()
-        self.full = step
-        return step, np.vdot(here.gradient, step) + objective.penalty.l1 * grown
+        step[:, self.columns] = change
+        W = here.coef[:, self.held]
+        grown = np.abs(W + step[:, self.held]).sum() - np.abs(W).sum()
+        self.full = change
+        return step, np.vdot(here.gradient[:, self.columns], change) + objective.penalty.l1 * grown
 
-    def _take(self, columns):
-        """X[:, columns] and a column for each intercept there is, from those taken last if they have them all."""
+    def _hold(self, here):
+        """Hold the columns of X, and one for each intercept there is, that are not zero or that are worst."""
+        objective = self.objective
+        distance = objective.distance(here).max(axis=0)
+        active = np.any(here.coef[:, : objective.n_features], axis=0)
+        # Half as many took more passes, twice as many larger models (sms_spam, imdb5k and r8).
+        n_more = max(200 // objective.shape[0], 10, np.count_nonzero(active))
+        wanted = np.flatnonzero((distance > 0.0) & ~active)
+        if len(wanted) > n_more:
+            wanted = wanted[np.argpartition(-distance[wanted], n_more)[:n_more]]
+        active[wanted] = True
+        columns = np.flatnonzero(active)
         if not np.isin(columns, self.held, assume_unique=True).all():
-            self.held = columns
-            self.X = _with_intercept(self.objective.source.columns(columns), int(self.objective.fit_intercept))
-        last = np.arange(len(self.held), self.X.shape[1])
-        return self.X[:, np.append(np.searchsorted(self.held, columns), last)]
+            self.X = _with_intercept(objective.source.columns(columns), int(objective.fit_intercept))
+        elif len(columns) < MUCH * len(self.held):
+            last = np.arange(len(self.held), self.X.shape[1])
+            self.X = self.X[:, np.append(np.searchsorted(self.held, columns), last)]
+        else:
+            return
+        self.held = columns
 
     def update(self, here, there):
         """Where the step had to be shortened, the model is not good enough for its exact minimum to be worth much."""
-        taken = np.vdot(there.coef - here.coef, self.full) / np.vdot(self.full, self.full)
+        taken = np.vdot((there.coef - here.coef)[:, self.columns], self.full) / np.vdot(self.full, self.full)
         self.n_rounds = MAX_ROUNDS if taken > 0.9 else 1
 
 
@@ -122,9 +134,12 @@ class RowModel:
     def minimise(self, accuracy, n_rounds):
         """V - V0, where the violation of the model is at most that at V0 times ``accuracy``; else after n_rounds."""
         V, D = self.V0.copy(), np.zeros_like(self.pull)
-        goal = max(accuracy * self._violation(V, D), ROUNDING * np.abs(self.pull).sum())
+        distance = self._distance(V, self._gradient(V, D))
+        goal = max(accuracy * distance.max(initial=0.0), ROUNDING * np.abs(self.pull).sum())
+        # Where no weight wants to leave zero, the others are likely to keep their signs.
+        is_settled = not np.any(distance[(V == 0.0) & self.is_weight])
         for i in range(n_rounds):
-            if i:
+            if i or is_settled:
                 V, D = self._polish(V, D, goal)
                 if self._violation(V, D) <= goal:
                     break
@@ -233,24 +248,36 @@ class RowModel:
         """The same by conjugate gradients, with the diagonal for a preconditioner, as far as the goal asks."""
         # Columns that are zero for all classes stay out of it: half of them, most of the time.
         some = np.any(free, axis=0)
-        X, penalised = self.X[:, some], self.l2[some]
-        squares = (X.multiply(X) if sparse.issparse(X) else np.square(X)).T
-        diagonal = np.stack([squares @ h for h in self.h]) + penalised
-        inverse = np.divide(1.0, diagonal, out=np.zeros_like(diagonal), where=diagonal > 0.0)
+        if np.count_nonzero(some) > MUCH * len(some):
+            some[:] = True
+        X = self.X if some.all() else self.X[:, some]
+        free, penalised, last, XT = free[:, some], self.l2[some], ~self.is_weight[some], X.T
+        squares = sparse.csc_matrix((X.data**2, X.indices, X.indptr), X.shape) if sparse.issparse(X) else np.square(X)
+        diagonal = (squares.T @ self.h.T).T + penalised
+        # In coordinates in which the columns are centred, so that the intercept has nothing to do with them: raw word
+        # counts take half as many steps.  Constant columns have no curvature there but for rounding.
+        weight = diagonal[:, last].sum(axis=1, keepdims=True)
+        mean, inverse = np.zeros_like(diagonal), np.zeros_like(diagonal)
+        np.divide((XT @ (KAPPA * self.h).T).T, weight, out=mean, where=free & ~last & (weight > 0.0))
+        diagonal = np.maximum(diagonal - mean**2 * weight, 1e-8 * diagonal)
+        np.divide(1.0, diagonal, out=inverse, where=free & (diagonal > 0.0))
         scale = np.full(len(self.is_weight), KAPPA)
         scale[self.is_weight] = self.scale
-        free, scale = free[:, some], scale[some]
+        scale = scale[some]
 
         def product(step):
-            return np.where(free, (X.T @ self._curve((X @ step.T).T).T).T + penalised * step, 0.0)
+            return np.where(free, (XT @ self._curve((X @ step.T).T).T).T + penalised * step, 0.0)
+
+        def condition(residual):
+            out = inverse * (residual - mean * residual[:, last].sum(axis=1, keepdims=True))
+            out[:, last] -= np.sum(mean * out, axis=1, keepdims=True)
+            return out
 
         def is_done(residual):
             return not np.abs(residual / scale).max(initial=0.0) > 0.3 * goal
 
         step = np.zeros_like(downhill)
-        step[:, some], residual = conjugate_gradients(
-            product, downhill[:, some], lambda g: inverse * g, is_done, MAX_CONJUGATE
-        )
+        step[:, some], residual = conjugate_gradients(product, downhill[:, some], condition, is_done, MAX_CONJUGATE)
         self.is_stiff = self.is_stiff or not is_done(residual)
         return step
 
