@@ -35,8 +35,8 @@ class ElasticNet:
             out -= self.l1
             np.maximum(out, 0.0, out=out)
             # Few, as a rule.
-            A = np.nonzero(W)
-            out[A] = np.abs(gradient[A] + self.l1 * np.sign(W[A]))
+            A = np.flatnonzero(W)
+            out.flat[A] = np.abs(gradient.flat[A] + self.l1 * np.sign(W.flat[A]))
         return out
 
     def fenchel_young(self, W, V):

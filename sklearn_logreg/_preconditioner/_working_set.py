@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
+from scipy.linalg.blas import dtrsv
 
 from .._losses import secant_curvature
-from ._lasso import median_free, orthant_minimum, sweep
+from ._cholesky import cholesky
+from ._lasso import median_free, sweep
 from ._pairs import NEAR
 from ._truncated_newton import conjugate_gradients
 
@@ -19,13 +21,11 @@ KAPPA = 1e10
 SWEEPS = 10
 MAX_CONJUGATE = 100
 MAX_ROUNDS = 5
-# Free entries up to which a polish may be a Newton step, and the share of its price, in steps of conjugate gradients,
-# up to which it is without a trial.  These get nowhere where classes are nearly separable (r8 at C = 100, 900 entries),
-# and take a tenth of the time where they are not (imdb5k: C = 100, 1800 entries; elastic net at C = 1, 1000).
+# Entries up to which a Hessian may be bought to precondition conjugate gradients.
 MAX_DIRECT = 1000
-CHEAP = 20
 # Violation, against the residuals, below which a model is solved to the last digits.
 ROUNDING = 1e-14
+TINY = np.finfo(float).tiny
 # Share of the columns at hand that a copy of those needed may save at most: it takes as long as a few products.
 MUCH = 0.9
 
@@ -38,15 +38,13 @@ class WorkingSet:
         self.held = np.empty(0, np.intp)
         self.X: Any = None
         self.n_rounds = MAX_ROUNDS
-        self.is_stiff = False
+        self.factor = Factor()
 
     def step(self, here, tol, accuracy=0.1):
         """The step to the minimum of the quadratic model on the working set plus l1 |W|_1."""
         objective, p = self.objective, self.objective.n_features
         self._hold(here)
-        model = RowModel(objective, here, self.X, self.held, self.is_stiff)
-        change = model.minimise(accuracy, self.n_rounds)
-        self.is_stiff = model.is_stiff
+        change = RowModel(objective, here, self.X, self.held, self.factor).minimise(accuracy, self.n_rounds)
         self.columns = np.append(self.held, np.arange(p, objective.shape[1]))
         step = np.zeros(objective.shape)
         step[:, self.columns] = change
@@ -100,6 +98,31 @@ def _weighted(X, h):
     return np.asfortranarray(X * h[:, None])
 
 
+class Factor:
+    """A Cholesky factor of the Hessian of a model on some of its entries, which preconditions those of others too."""
+
+    def __init__(self):
+        self.entries = np.empty(0, np.intp)
+        self.n_products = 0  # since then
+
+    def take(self, entries, H):
+        """The factor of H, in units in which all entries have the same curvature."""
+        # Softmax has none where all its intercepts move together.
+        self.root = np.sqrt(np.diagonal(H) + TINY)
+        H /= self.root
+        H /= self.root[:, None]
+        self.factor = cholesky(H, 1e-12)
+        self.entries, self.n_products = entries, 0
+
+    def solve(self, at, right):
+        """The entries ``at`` of the inverse times a vector that is zero but there."""
+        out = np.zeros(len(self.root))
+        out[at] = right
+        # A third of the time of LAPACK's dpotrs, which is made for many right-hand sides.
+        out = dtrsv(self.factor, dtrsv(self.factor, out / self.root, lower=1), lower=1, trans=1)
+        return out[at] / self.root[at]
+
+
 class RowModel:
     """The quadratic model of J at a point, on some of the features, kept as weighted rows instead of a Hessian.
 
@@ -109,13 +132,12 @@ class RowModel:
                      +  penalty(V),            h = |R| (1 - |R|) = P (1 - P)
 
     The last sum couples the classes of softmax, and is absent for two.  Coordinate descent on one class at a time
-    (scikit-learn's; Friedman, Hastie and Tibshirani 2010) finds out which weights are zero; a Newton step, or conjugate
-    gradients, on the others at once finish what it crawls along.
+    (scikit-learn's; Friedman, Hastie and Tibshirani 2010) finds out which weights are zero; conjugate gradients on the
+    others at once finish what it crawls along.
     """
 
-    def __init__(self, objective, here, X, columns, is_stiff=False):
-        # Have conjugate gradients failed before?
-        self.is_stiff = is_stiff
+    def __init__(self, objective, here, X, columns, factor):
+        self.factor = factor
         self.penalty = objective.penalty  # the same for all features
         residuals, P = objective.residuals(here)
         weight = 1.0 / objective.total_weight * (1.0 if objective.weight is None else objective.weight)
@@ -128,20 +150,24 @@ class RowModel:
         self.is_weight = np.arange(X.shape[1]) < len(columns)
         self.l1 = self.penalty.l1 * self.is_weight
         self.l2 = self.penalty.l2 * self.is_weight
-        self.V0 = here.coef[:, np.append(columns, np.arange(objective.n_features, objective.shape[1]))]
+        columns = np.append(columns, np.arange(objective.n_features, objective.shape[1]))
+        self.entries = np.arange(here.coef.size).reshape(here.coef.shape)[:, columns]
+        self.V0 = here.coef[:, columns]
         self.V0[:, ~self.is_weight] /= KAPPA
 
     def minimise(self, accuracy, n_rounds):
         """V - V0, where the violation of the model is at most that at V0 times ``accuracy``; else after n_rounds."""
         V, D = self.V0.copy(), np.zeros_like(self.pull)
-        distance = self._distance(V, self._gradient(V, D))
+        gradient = self._gradient(V, D)
+        distance = self._distance(V, gradient)
         goal = max(accuracy * distance.max(initial=0.0), ROUNDING * np.abs(self.pull).sum())
         # Where no weight wants to leave zero, the others are likely to keep their signs.
         is_settled = not np.any(distance[(V == 0.0) & self.is_weight])
         for i in range(n_rounds):
             if i or is_settled:
-                V, D = self._polish(V, D, goal)
-                if self._violation(V, D) <= goal:
+                V, D = self._polish(V, D, gradient, goal)
+                gradient = self._gradient(V, D)
+                if self._violation(V, gradient) <= goal:
                     break
             for k in range(len(V)):
                 V[k] = self._sweep(k, V[k], D)
@@ -149,8 +175,12 @@ class RowModel:
             if len(V) > 1 and not self.penalty.l2:
                 V[:, self.is_weight] = median_free(V[:, self.is_weight])
                 D = self._change(V)
-            if self._violation(V, D) <= goal:
+            gradient = self._gradient(V, D)
+            if self._violation(V, gradient) <= goal:
                 break
+        if self.P is None:
+            # Both classes have exactly their weight then, which spares the certificate a search for it.
+            V[:, ~self.is_weight] -= gradient[:, ~self.is_weight] / max(KAPPA**2 * self.h.sum(), TINY)
         change = V - self.V0
         change[:, ~self.is_weight] *= KAPPA
         return change
@@ -178,8 +208,8 @@ class RowModel:
         distance = self.penalty.distance(V[:, self.is_weight], g) / self.scale
         return np.concatenate([distance, np.abs(by_intercept)], axis=1)
 
-    def _violation(self, V, D):
-        return self._distance(V, self._gradient(V, D)).max(initial=0.0)
+    def _violation(self, V, gradient):
+        return self._distance(V, gradient).max(initial=0.0)
 
     def _sweep(self, k, v, D):
         """Some sweeps of coordinate descent over the weights of class k, those of the others being held."""
@@ -189,15 +219,11 @@ class RowModel:
         target = X @ self.V0[k] - np.divide(others, root, out=np.zeros_like(root), where=root > 0.0)
         return sweep(X, target, self.penalty.l1, self.penalty.l2, v, SWEEPS)
 
-    def _polish(self, V, D, goal):
+    def _polish(self, V, D, gradient, goal):
         """Towards the minimum of the model over the orthant of V; what would leave the orthant becomes zero."""
         free = (V != 0.0) | ~self.is_weight
         sign = np.sign(V) * self.is_weight
-        downhill = np.where(free, -self._gradient(V, D) - self.l1 * sign, 0.0)
-        if np.count_nonzero(free) <= MAX_DIRECT and (self.is_stiff or self._is_cheap(free)):
-            there = V.copy()
-            there[free] = self._direct(free, downhill, V, sign)
-            return there, self._change(there)
+        downhill = np.where(free, -gradient - self.l1 * sign, 0.0)
         step = self._conjugate(free, downhill, goal)
         # All that would change sign become zero; if that does not pay, half of them, fewer, or the first alone.
         crosses = sign * (V + step) < 0.0
@@ -212,18 +238,22 @@ class RowModel:
                 return there, D_there
         return V, D
 
-    def _is_cheap(self, free):
-        """Does a Newton step take no longer than a few steps of conjugate gradients?"""
+    def _price(self, free):
+        """Steps of conjugate gradients that take as long as a Hessian."""
         size, n = np.count_nonzero(free), self.X.shape[0]
-        if not sparse.issparse(self.X):
-            return size <= 4 * CHEAP
-        entries = np.diff(self.X.indptr) @ np.count_nonzero(free, axis=0)
-        # In nanoseconds: the Hessian, its copies and its factors; both products of a step, and what is around them.
-        direct = 3.0 * entries**2 / n + 20.0 * size**2 + 0.1 * size**3
-        return direct <= CHEAP * (2.0 * self.X.nnz + 10.0 * n) * len(free)
+        if size > MAX_DIRECT:
+            return np.inf
+        # In nanoseconds: the Hessian, its copies and its factor; both products of a step, and what is around them.
+        if sparse.issparse(self.X):
+            per_row = np.diff(self.X.indptr) @ np.count_nonzero(free, axis=0) / n
+            hessian, n_entries = 8.0 * n * per_row**2, self.X.nnz
+        else:
+            hessian, n_entries = 0.1 * n * size**2, self.X.size
+        hessian += 500_000 + 10.0 * size**2 + 0.02 * size**3
+        return hessian / (80_000 + len(free) * (2.0 * n_entries + 10.0 * n))
 
-    def _direct(self, free, downhill, V, sign):
-        """The free entries at the minimum over their orthant, by their Hessian."""
+    def _hessian(self, free):
+        """The Hessian of the model on the free entries."""
         columns = [np.flatnonzero(of_class) for of_class in free]
         ends = np.cumsum([0] + [len(A) for A in columns])
         H = np.empty((ends[-1], ends[-1]))
@@ -234,52 +264,86 @@ class RowModel:
                 block = A.T @ _weighted(B, h)
                 block = block.toarray() if sparse.issparse(block) else block
                 H[ends[k] : ends[k + 1], ends[m] : ends[m + 1]] = block
-                H[ends[m] : ends[m + 1], ends[k] : ends[k + 1]] = block.T
-        diagonal = np.diagonal(H) + np.broadcast_to(self.l2, free.shape)[free]
-        H[np.arange(len(H)), np.arange(len(H))] = diagonal
-        # In units in which all have the same curvature; softmax has none where all its intercepts move together.
-        root = np.sqrt(diagonal + np.finfo(float).tiny)
-        H /= root
-        H /= root[:, None]
-        u = root * V[free]
-        return orthant_minimum(H, downhill[free] / root + H @ u, u, sign[free], 1e-12) / root
+                if k != m:
+                    H[ends[m] : ends[m + 1], ends[k] : ends[k + 1]] = block.T
+        H[np.arange(len(H)), np.arange(len(H))] += np.broadcast_to(self.l2, free.shape)[free]
+        return H
 
     def _conjugate(self, free, downhill, goal):
-        """The same by conjugate gradients, with the diagonal for a preconditioner, as far as the goal asks."""
+        """The step of the free entries to the minimum over them, as far as the goal asks: conjugate gradients.
+
+        They are preconditioned by the last factor bought, and by the diagonal where there is none.  When as many steps
+        were made as the next costs, it is bought: never more than twice the best in hindsight.
+        """
         # Columns that are zero for all classes stay out of it: half of them, most of the time.
         some = np.any(free, axis=0)
         if np.count_nonzero(some) > MUCH * len(some):
             some[:] = True
         X = self.X if some.all() else self.X[:, some]
-        free, penalised, last, XT = free[:, some], self.l2[some], ~self.is_weight[some], X.T
-        squares = sparse.csc_matrix((X.data**2, X.indices, X.indptr), X.shape) if sparse.issparse(X) else np.square(X)
-        diagonal = (squares.T @ self.h.T).T + penalised
-        # In coordinates in which the columns are centred, so that the intercept has nothing to do with them: raw word
-        # counts take half as many steps.  Constant columns have no curvature there but for rounding.
-        weight = diagonal[:, last].sum(axis=1, keepdims=True)
-        mean, inverse = np.zeros_like(diagonal), np.zeros_like(diagonal)
-        np.divide((XT @ (KAPPA * self.h).T).T, weight, out=mean, where=free & ~last & (weight > 0.0))
-        diagonal = np.maximum(diagonal - mean**2 * weight, 1e-8 * diagonal)
-        np.divide(1.0, diagonal, out=inverse, where=free & (diagonal > 0.0))
-        scale = np.full(len(self.is_weight), KAPPA)
-        scale[self.is_weight] = self.scale
-        scale = scale[some]
+        XT, here, penalised = X.T, free[:, some], self.l2[some]
+        limit = np.full(len(self.is_weight), 0.3 * KAPPA * goal)
+        limit[self.is_weight] = 0.3 * goal * self.scale
+        limit = np.where(here, limit[some], np.inf)
+        factor = self.factor
 
         def product(step):
-            return np.where(free, (XT @ self._curve((X @ step.T).T).T).T + penalised * step, 0.0)
-
-        def condition(residual):
-            out = inverse * (residual - mean * residual[:, last].sum(axis=1, keepdims=True))
-            out[:, last] -= np.sum(mean * out, axis=1, keepdims=True)
-            return out
+            # What comes out where nothing is free, the preconditioner leaves out.
+            factor.n_products += 1
+            return (XT @ self._curve((X @ step.T).T).T).T + penalised * step
 
         def is_done(residual):
-            return not np.abs(residual / scale).max(initial=0.0) > 0.3 * goal
+            return not np.any(np.abs(residual) > limit)
 
-        step = np.zeros_like(downhill)
-        step[:, some], residual = conjugate_gradients(product, downhill[:, some], condition, is_done, MAX_CONJUGATE)
-        self.is_stiff = self.is_stiff or not is_done(residual)
+        def solve(downhill, max_products):
+            return conjugate_gradients(product, downhill, self._condition(X, here, some), is_done, max_products)
+
+        step, residual = np.zeros_like(downhill), downhill[:, some]
+        price = self._price(free)
+        n_first = int(np.ceil(np.clip(price - factor.n_products, 0, MAX_CONJUGATE)))
+        step[:, some], residual = solve(downhill[:, some], n_first)
+        if factor.n_products >= price and not is_done(residual):
+            factor.take(self.entries[free], self._hessian(free))
+            step[:, some] += solve(residual, MAX_CONJUGATE)[0]
         return step
+
+    def _condition(self, X, free, some):
+        """The preconditioner of conjugate gradients on the free entries of some columns of X."""
+        factor = self.factor
+        _, first, at = np.intersect1d(self.entries[:, some][free], factor.entries, True, True)
+        known = np.flatnonzero(free)[first]
+        others = free.copy()
+        others.flat[known] = False
+        by_diagonal = self._by_diagonal(X, others, some, not len(known)) if others.any() else np.zeros_like
+
+        def condition(residual):
+            out = by_diagonal(residual)
+            out.flat[known] = factor.solve(at, residual.flat[known])
+            return out
+
+        return condition if len(known) else by_diagonal
+
+    def _by_diagonal(self, X, free, some, is_centred):
+        """The same by the diagonal, in coordinates in which the columns are centred, or in those of the features.
+
+        Centred, they have nothing to do with the intercept: text takes half as many steps.
+        """
+        is_weight = self.is_weight[some]
+        squares = sparse.csc_matrix((X.data**2, X.indices, X.indptr), X.shape) if sparse.issparse(X) else np.square(X)
+        diagonal = (squares.T @ self.h.T).T + self.l2[some]
+        mean, inverse = np.zeros_like(diagonal), np.zeros_like(diagonal)
+        if is_centred:
+            weight = diagonal[:, ~is_weight].sum(axis=1, keepdims=True)
+            np.divide((X.T @ (KAPPA * self.h).T).T, weight, out=mean, where=free & is_weight & (weight > 0.0))
+            # Constant columns have no curvature then but for rounding.
+            diagonal = np.maximum(diagonal - mean**2 * weight, 1e-8 * diagonal)
+        np.divide(1.0, diagonal, out=inverse, where=free & (diagonal > 0.0))
+
+        def condition(residual):
+            out = inverse * (residual - mean * residual[:, ~is_weight].sum(axis=1, keepdims=True))
+            out[:, ~is_weight] -= np.sum(mean * out, axis=1, keepdims=True)
+            return out
+
+        return condition
 
     def _value(self, V, D):
         """The model, less its value at V0 but for the penalty."""
