@@ -226,6 +226,20 @@ def test_working_set(make, n_classes, l1_ratio, fit_intercept, has_factor, built
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
+def test_models_in_a_row_on_one_working_set_spare_passes(n_classes, built, monkeypatch):
+    X, y = make_sparse(400, 800, 0.05, n_classes, seed=15)
+    n_passes, coefs = [], []
+    for n in (0, 4):
+        monkeypatch.setattr(_working_set, "MAX_MODELS", n)
+        model = fit(X, y, 30, C=2.0, l1_ratio=1.0, tol=1e-9)
+        n_passes.append(model.n_iter_[0])
+        coefs.append(model.coef_)
+    assert built == 2 * ["WorkingSet"]
+    assert n_passes[1] < n_passes[0]
+    assert_allclose(coefs[1], coefs[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("fit_intercept", [False, True])
 def test_row_model_is_the_quadratic_model(n_classes, fit_intercept):
     # Its gradient by differences of its value; and the value and slope of J where it starts.
@@ -238,7 +252,7 @@ def test_row_model_is_the_quadratic_model(n_classes, fit_intercept):
     here = objective.evaluate(0.3 * rng.normal(size=objective.shape))
     columns = np.arange(8)
     X_c = _working_set._with_intercept(objective.source.columns(columns), int(fit_intercept))
-    model = _working_set.RowModel(objective, here, X_c, columns, _working_set.Factor())
+    model = _working_set.RowModel(objective, here, X_c, X_c.T, columns, _working_set.Factor())
     unit = np.where(model.is_weight, 1.0, 1.0 / _working_set.KAPPA)
     assert_allclose(model._gradient(model.V0, 0.0 * model.pull) * unit, here.gradient, rtol=1e-9, atol=1e-12)
     V = model.V0 + 0.1 * unit * rng.normal(size=model.V0.shape)
@@ -259,14 +273,15 @@ def test_row_model_is_minimised_to_the_accuracy_asked_for():
     objective = Objective(make_source(X), loss.encode(y), None, loss, ElasticNet(0.002, 0.0), True)
     here = objective.evaluate(np.zeros(objective.shape))
     X_c = _working_set._with_intercept(X.tocsc().astype(float), 1)
-    model = _working_set.RowModel(objective, here, X_c, np.arange(40), _working_set.Factor())
+    model = _working_set.RowModel(objective, here, X_c, X_c.T, np.arange(40), _working_set.Factor())
 
     def violation(V):
         return model._violation(V, model._gradient(V, (model.X @ (V - model.V0).T).T))
 
-    change = model.minimise(1e-3, 10)
-    change[:, -1] /= _working_set.KAPPA
-    assert violation(model.V0 + change) <= 1e-3 * violation(model.V0)
+    V, raw_change = model.minimise(1e-3, 10)
+    V[:, -1] /= _working_set.KAPPA
+    assert_allclose(raw_change, (model.X @ (V - model.V0).T).T, atol=1e-12)
+    assert violation(V) <= 1e-3 * violation(model.V0)
 
 
 @pytest.mark.parametrize("make", [np.ascontiguousarray, sparse.csr_matrix])

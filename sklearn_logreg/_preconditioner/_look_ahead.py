@@ -147,9 +147,12 @@ def _proximal_newton_step(objective, here, n_passes, preconditioner):
         return exact.step(here, 0.0, MODEL_ACCURACY)[0] if step is None else step
     if preconditioner is None:
         return np.zeros(objective.shape)
+    if kind is not WorkingSet:
+        return preconditioner.step(here, 0.2 * here.violation)[0]
     accuracy = 0.1
-    if kind is WorkingSet and here.violation < NEAR:
+    if here.violation < NEAR:
         # What is left of a feature's gradient, against l1, shrinks the dual point by so much.
         largest = objective.distance(here).max(initial=0.0) * objective.scale.max()
         accuracy = np.clip(1e-9 * objective.penalty.l1 / max(largest, 1e-300), MODEL_ACCURACY, 0.1)
-    return preconditioner.step(here, 0.2 * here.violation, accuracy)[0]
+    # Without a limit of the violation to reach, it is the step of one model.
+    return preconditioner.step(here, np.inf, accuracy)[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ KAPPA = 1e10
 SWEEPS = 10
 MAX_CONJUGATE = 100
 MAX_ROUNDS = 5
+# Models after the first on one working set.
+MAX_MODELS = 4
 # Entries up to which a Hessian may be bought to precondition conjugate gradients.
 MAX_DIRECT = 1000
 # Violation, against the residuals, below which a model is solved to the last digits.
@@ -37,24 +40,39 @@ class WorkingSet:
         self.objective = objective
         self.held = np.empty(0, np.intp)
         self.X: Any = None
+        self.XT: Any = None
         self.n_rounds = MAX_ROUNDS
         self.factor = Factor()
 
     def step(self, here, tol, accuracy=0.1):
-        """The step to the minimum of the quadratic model on the working set plus l1 |W|_1."""
-        objective, p = self.objective, self.objective.n_features
-        self._hold(here)
-        change = RowModel(objective, here, self.X, self.held, self.factor).minimise(accuracy, self.n_rounds)
-        self.columns = np.append(self.held, np.arange(p, objective.shape[1]))
-        step = np.zeros(objective.shape)
-        step[:, self.columns] = change
-        W = here.coef[:, self.held]
-        grown = np.abs(W + step[:, self.held]).sum() - np.abs(W).sum()
-        self.full = change
-        return step, np.vdot(here.gradient[:, self.columns], change) + objective.penalty.l1 * grown
+        """The step to the minimum of the quadratic model on the working set plus l1 |W|_1.
+
+        A set that is at hand already is likely to be the last: other models follow, each at the minimum of the one
+        before, until the violation on the set is below ``tol``.
+        """
+        is_last = self._hold(here) and here.raw is not None and tol < here.violation
+        model, there = self._model(here), here
+        V, raw_change = model.minimise(accuracy, self.n_rounds)
+        columns, W = model.columns, here.coef[:, model.columns]
+        for _ in range(MAX_MODELS if is_last else 0):
+            there = replace(there, coef=here.coef.copy(), raw=there.raw + raw_change)
+            there.coef[:, columns] = V
+            before, model = model, self._model(there)
+            # Below half of it, rounding does not make the difference.
+            if model.violation <= 0.5 * tol or model.value() > before.value():
+                break
+            V, raw_change = model.minimise(accuracy, self.n_rounds)
+        self.columns, self.full = columns, V - W
+        step = np.zeros(here.coef.shape)
+        step[:, columns] = self.full
+        grown = np.abs((W + self.full)[:, model.is_weight]).sum() - np.abs(W[:, model.is_weight]).sum()
+        return step, np.vdot(here.gradient[:, columns], self.full) + self.objective.penalty.l1 * grown
+
+    def _model(self, here):
+        return RowModel(self.objective, here, self.X, self.XT, self.held, self.factor)
 
     def _hold(self, here):
-        """Hold the columns of X, and one for each intercept there is, that are not zero or that are worst."""
+        """Hold the columns of X that are not zero or that are worst, and one for each intercept: were they at hand?"""
         objective = self.objective
         distance = objective.distance(here).max(axis=0)
         active = np.any(here.coef[:, : objective.n_features], axis=0)
@@ -65,14 +83,19 @@ class WorkingSet:
             wanted = wanted[np.argpartition(-distance[wanted], n_more)[:n_more]]
         active[wanted] = True
         columns = np.flatnonzero(active)
-        if not np.isin(columns, self.held, assume_unique=True).all():
+        is_held = np.zeros(objective.n_features, bool)
+        is_held[self.held] = True
+        is_there = is_held[columns].all()
+        if not is_there:
             self.X = _with_intercept(objective.source.columns(columns), int(objective.fit_intercept))
         elif len(columns) < MUCH * len(self.held):
             last = np.arange(len(self.held), self.X.shape[1])
             self.X = self.X[:, np.append(np.searchsorted(self.held, columns), last)]
         else:
-            return
-        self.held = columns
+            return is_there
+        # Its transpose shares the entries, but takes SciPy as long to make as a product.
+        self.held, self.XT = columns, self.X.T
+        return is_there
 
     def update(self, here, there):
         """Where the step had to be shortened, the model is not good enough for its exact minimum to be worth much."""
@@ -136,33 +159,44 @@ class RowModel:
     others at once finish what it crawls along.
     """
 
-    def __init__(self, objective, here, X, columns, factor):
+    def __init__(self, objective, here, X, XT, columns, factor):
         self.factor = factor
         self.penalty = objective.penalty  # the same for all features
         residuals, P = objective.residuals(here)
         weight = 1.0 / objective.total_weight * (1.0 if objective.weight is None else objective.weight)
         size = np.abs(residuals)
-        self.h = (size * (1.0 - size) if here.violation < NEAR else secant_curvature(size)) * weight
         self.P: Any = P * np.sqrt(weight) if len(P) > 1 else None
         self.pull = residuals * weight
         self.mean, self.scale = objective.mean[columns], objective.scale[columns]
-        self.X, self.XT = X, X.T
+        self.X, self.XT = X, XT
         self.is_weight = np.arange(X.shape[1]) < len(columns)
         self.l1 = self.penalty.l1 * self.is_weight
         self.l2 = self.penalty.l2 * self.is_weight
-        columns = np.append(columns, np.arange(objective.n_features, objective.shape[1]))
-        self.entries = np.arange(here.coef.size).reshape(here.coef.shape)[:, columns]
-        self.V0 = here.coef[:, columns]
+        self.columns = np.append(columns, np.arange(objective.n_features, objective.shape[1]))
+        self.entries = np.arange(len(here.coef))[:, None] * objective.shape[1] + self.columns
+        self.V0 = here.coef[:, self.columns]
         self.V0[:, ~self.is_weight] /= KAPPA
+        # The gradient there, and the violation on these features.
+        self.missed, self.weight = size.max(axis=0), weight
+        self.gradient = (self.XT @ self.pull.T).T + self.l2 * self.V0
+        self.distance = self._distance(self.V0, self.gradient)
+        self.violation = self.distance.max(initial=0.0) / max(np.sum(weight * self.missed), TINY)
+        self.h = (size * (1.0 - size) if self.violation < NEAR else secant_curvature(size)) * weight
+
+    def value(self):
+        """J at the point."""
+        with np.errstate(divide="ignore"):
+            return self.penalty.value(self.V0[:, self.is_weight]) - np.sum(self.weight * np.log1p(-self.missed))
 
     def minimise(self, accuracy, n_rounds):
-        """V - V0, where the violation of the model is at most that at V0 times ``accuracy``; else after n_rounds."""
-        V, D = self.V0.copy(), np.zeros_like(self.pull)
-        gradient = self._gradient(V, D)
-        distance = self._distance(V, gradient)
-        goal = max(accuracy * distance.max(initial=0.0), ROUNDING * np.abs(self.pull).sum())
+        """Coefficients, and the change of the raw predictions from V0.
+
+        The violation of the model is at most ``accuracy`` times that at V0 there, or what n_rounds reach.
+        """
+        V, D, gradient = self.V0.copy(), np.zeros_like(self.pull), self.gradient
+        goal = max(accuracy * self.distance.max(initial=0.0), ROUNDING * np.abs(self.pull).sum())
         # Where no weight wants to leave zero, the others are likely to keep their signs.
-        is_settled = not np.any(distance[(V == 0.0) & self.is_weight])
+        is_settled = not np.any(self.distance[(V == 0.0) & self.is_weight])
         for i in range(n_rounds):
             if i or is_settled:
                 V, D = self._polish(V, D, gradient, goal)
@@ -180,10 +214,11 @@ class RowModel:
                 break
         if self.P is None:
             # Both classes have exactly their weight then, which spares the certificate a search for it.
-            V[:, ~self.is_weight] -= gradient[:, ~self.is_weight] / max(KAPPA**2 * self.h.sum(), TINY)
-        change = V - self.V0
-        change[:, ~self.is_weight] *= KAPPA
-        return change
+            excess = gradient[:, ~self.is_weight] / max(KAPPA**2 * self.h.sum(), TINY)
+            V[:, ~self.is_weight] -= excess
+            D = D - KAPPA * excess.sum()
+        V[:, ~self.is_weight] *= KAPPA
+        return V, D
 
     def _change(self, V):
         """The change of the raw predictions from V0 to V."""
@@ -279,8 +314,11 @@ class RowModel:
         some = np.any(free, axis=0)
         if np.count_nonzero(some) > MUCH * len(some):
             some[:] = True
-        X = self.X if some.all() else self.X[:, some]
-        XT, here, penalised = X.T, free[:, some], self.l2[some]
+        X, XT = self.X, self.XT
+        if not some.all():
+            X = X[:, some]
+            XT = X.T
+        here, penalised = free[:, some], self.l2[some]
         limit = np.full(len(self.is_weight), 0.3 * KAPPA * goal)
         limit[self.is_weight] = 0.3 * goal * self.scale
         limit = np.where(here, limit[some], np.inf)
