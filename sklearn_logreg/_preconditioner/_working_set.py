@@ -11,7 +11,7 @@ from scipy.linalg.blas import dtrsv
 
 from .._losses import secant_curvature
 from ._cholesky import cholesky
-from ._lasso import median_free, sweep
+from ._lasso import median_free, orthant_minimum, sweep
 from ._pairs import NEAR
 from ._truncated_newton import conjugate_gradients
 
@@ -128,22 +128,18 @@ class Factor:
         self.entries = np.empty(0, np.intp)
         self.n_products = 0  # since then
 
-    def take(self, entries, H):
-        """The factor of H, in units in which all entries have the same curvature."""
-        # Softmax has none where all its intercepts move together.
-        self.root = np.sqrt(np.diagonal(H) + TINY)
-        H /= self.root
-        H /= self.root[:, None]
+    def take(self, entries, H, unit):
+        """The factor of H, which is in units of the entries."""
+        self.entries, self.unit, self.n_products = entries, unit, 0
         self.factor = cholesky(H, 1e-12)
-        self.entries, self.n_products = entries, 0
 
     def solve(self, at, right):
         """The entries ``at`` of the inverse times a vector that is zero but there."""
-        out = np.zeros(len(self.root))
+        out = np.zeros(len(self.unit))
         out[at] = right
         # A third of the time of LAPACK's dpotrs, which is made for many right-hand sides.
-        out = dtrsv(self.factor, dtrsv(self.factor, out / self.root, lower=1), lower=1, trans=1)
-        return out[at] / self.root[at]
+        out = dtrsv(self.factor, dtrsv(self.factor, out * self.unit, lower=1), lower=1, trans=1)
+        return out[at] * self.unit[at]
 
 
 class RowModel:
@@ -155,8 +151,8 @@ class RowModel:
                      +  penalty(V),            h = |R| (1 - |R|) = P (1 - P)
 
     The last sum couples the classes of softmax, and is absent for two.  Coordinate descent on one class at a time
-    (scikit-learn's; Friedman, Hastie and Tibshirani 2010) finds out which weights are zero; conjugate gradients on the
-    others at once finish what it crawls along.
+    (scikit-learn's; Friedman, Hastie and Tibshirani 2010) finds out which weights are zero; conjugate gradients, or
+    Newton steps, on the others at once finish what it crawls along.
     """
 
     def __init__(self, objective, here, X, XT, columns, factor):
@@ -259,7 +255,13 @@ class RowModel:
         free = (V != 0.0) | ~self.is_weight
         sign = np.sign(V) * self.is_weight
         downhill = np.where(free, -gradient - self.l1 * sign, 0.0)
-        step = self._conjugate(free, downhill, goal)
+        price = self._price(free)
+        step, is_done = self._conjugate(free, downhill, goal, price)
+        if not is_done and self.factor.n_products >= price:
+            # As many steps were made as a Hessian costs: never more than twice the best in hindsight.
+            there = V.copy()
+            there[free] = self._direct(free, downhill, V, sign)
+            return there, self._change(there)
         # All that would change sign become zero; if that does not pay, half of them, fewer, or the first alone.
         crosses = sign * (V + step) < 0.0
         ratios = np.sort(-V[crosses] / step[crosses])
@@ -304,11 +306,24 @@ class RowModel:
         H[np.arange(len(H)), np.arange(len(H))] += np.broadcast_to(self.l2, free.shape)[free]
         return H
 
-    def _conjugate(self, free, downhill, goal):
-        """The step of the free entries to the minimum over them, as far as the goal asks: conjugate gradients.
+    def _direct(self, free, downhill, V, sign):
+        """The free entries at the minimum over their orthant, by their Hessian, whose factor is kept."""
+        H = self._hessian(free)
+        # In units in which all have the same curvature; softmax has none where all its intercepts move together.
+        unit = 1.0 / np.sqrt(np.diagonal(H) + TINY)
+        H *= unit
+        H *= unit[:, None]
+        u = V[free] / unit
+        u = orthant_minimum(H, downhill[free] * unit + H @ u, u, sign[free], 1e-12)
+        stays = (u != 0.0) | (sign[free] == 0.0)
+        self.factor.take(self.entries[free][stays], H[np.ix_(stays, stays)], unit[stays])
+        return u * unit
 
-        They are preconditioned by the last factor bought, and by the diagonal where there is none.  When as many steps
-        were made as the next costs, it is bought: never more than twice the best in hindsight.
+    def _conjugate(self, free, downhill, goal, price):
+        """The step of the free entries to the minimum over them by conjugate gradients, and whether it meets the goal.
+
+        They are preconditioned by the last factor bought, and by the diagonal where there is none, and end where as
+        many steps were made as the next costs.
         """
         # Columns that are zero for all classes stay out of it: half of them, most of the time.
         some = np.any(free, axis=0)
@@ -332,17 +347,11 @@ class RowModel:
         def is_done(residual):
             return not np.any(np.abs(residual) > limit)
 
-        def solve(downhill, max_products):
-            return conjugate_gradients(product, downhill, self._condition(X, here, some), is_done, max_products)
-
-        step, residual = np.zeros_like(downhill), downhill[:, some]
-        price = self._price(free)
-        n_first = int(np.ceil(np.clip(price - factor.n_products, 0, MAX_CONJUGATE)))
-        step[:, some], residual = solve(downhill[:, some], n_first)
-        if factor.n_products >= price and not is_done(residual):
-            factor.take(self.entries[free], self._hessian(free))
-            step[:, some] += solve(residual, MAX_CONJUGATE)[0]
-        return step
+        step = np.zeros_like(downhill)
+        n_steps = int(np.ceil(np.clip(price - factor.n_products, 0, MAX_CONJUGATE)))
+        condition = self._condition(X, here, some)
+        step[:, some], residual = conjugate_gradients(product, downhill[:, some], condition, is_done, n_steps)
+        return step, is_done(residual)
 
     def _condition(self, X, free, some):
         """The preconditioner of conjugate gradients on the free entries of some columns of X."""
