@@ -144,8 +144,10 @@ def _dual_point(objective, coef, ahead, step, X_b, rows, work):
         else:
             divergence = logsumexp(d, axis=0, b=Q)
     t = _tilt(Q, change)
+    # A row without weight has no say.
+    t[:, weight == 0.0] = 0.0
     if np.abs(t).max(initial=0.0) > MAX_TILT:
-        return Q, Y, np.full(len(weight), np.inf), weight, raw
+        return Q, Y, np.where(weight > 0.0, np.inf, 0.0), weight, raw
     tilted = 1.0 + t
     divergence = divergence + (Q * (tilted * np.log1p(t) - t * (1.0 + d))).sum(axis=0)
     Q *= tilted

@@ -396,3 +396,16 @@ def test_with_l1_and_collinear_features(seed, l1_ratio, C, dtypes, monkeypatch):
     assert model.duality_gap_ <= 1e-9 * model.loss_
     better = fit_quietly(LogisticRegression(C=C, l1_ratio=l1_ratio, tol=1e-12), X, y)
     assert model.loss_ - better.loss_ <= model.duality_gap_ + ROUNDING
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("seed", range(10))
+def test_rows_without_weight_have_no_say(seed, penalty):
+    # Far from the others, they would be tilted too far for probabilities.
+    rng = np.random.RandomState(seed)
+    X = np.exp(2.0 * rng.normal(size=(60, 2)))
+    y = (np.log(X[:, 0]) + rng.logistic(size=60) > 0.0).astype(int)
+    has_weight = rng.uniform(size=60) < 0.5
+    model = LogisticRegression(l1_ratio=PENALTIES[penalty], tol=1e-2)
+    gap = model.fit(X, y, has_weight.astype(float)).duality_gap_
+    assert_allclose(gap, model.fit(X[has_weight], y[has_weight]).duality_gap_, rtol=1e-6, atol=1e-12)
