@@ -60,8 +60,8 @@ def duality_gap(objective, coef, value, ahead, step):
         if objective.fit_intercept:
             constant[:, -1] = objective.loss.start(totals)
         gap = _bound(objective, coef, constant, np.zeros_like(step), FEASIBLE)
-    # The true classes themselves are one too, at which the bound is J.
-    return value if gap is None else min(gap, value)
+    # The true classes themselves are one too, at which the bound is J.  Rounding may take it below zero.
+    return value if gap is None else min(max(gap, 0.0), value)
 
 
 def _feasible_bound(objective, coef, ahead, step):
@@ -142,7 +142,9 @@ def _dual_point(objective, coef, ahead, step, X_b, rows, work):
         if d.max(initial=0.0) < 30.0:
             divergence = np.log1p((Q * (np.expm1(d) - d)).sum(axis=0))
         else:
-            divergence = logsumexp(d, axis=0, b=Q)
+            # SciPy divides by what may be the smallest of numbers.
+            with np.errstate(over="ignore"):
+                divergence = logsumexp(d, axis=0, b=Q)
     t = _tilt(Q, change)
     # A row without weight has no say.
     t[:, weight == 0.0] = 0.0

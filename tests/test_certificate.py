@@ -409,3 +409,21 @@ def test_rows_without_weight_have_no_say(seed, penalty):
     model = LogisticRegression(l1_ratio=PENALTIES[penalty], tol=1e-2)
     gap = model.fit(X, y, has_weight.astype(float)).duality_gap_
     assert_allclose(gap, model.fit(X[has_weight], y[has_weight]).duality_gap_, rtol=1e-6, atol=1e-12)
+
+
+def test_rounding_does_not_make_it_negative():
+    for seed in range(60):
+        rng = np.random.RandomState(seed)
+        X = (rng.uniform(size=(100, 4)) < 0.3).astype(float)
+        y = (X[:, 0] + rng.logistic(size=100) > 0.0).astype(int)
+        assert LogisticRegression(C=0.3, l1_ratio=1.0, tol=1e-11).fit(X, y).duality_gap_ >= 0.0, f"seed {seed}"
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_heavy_tails_overflow_nowhere(seed):
+    # Warnings are errors here: some rows are so certain that the smallest of numbers are divided by.
+    rng = np.random.RandomState(seed)
+    X = np.exp(3.0 * rng.normal(size=(200, 3)))
+    y = (np.log(X) @ rng.normal(size=(3, 4)) + rng.gumbel(size=(200, 4))).argmax(axis=1)
+    model = LogisticRegression(C=10.0, l1_ratio=0.1, tol=1e-3).fit(X, y)
+    assert 0.0 <= model.duality_gap_ <= model.loss_
