@@ -1,8 +1,9 @@
 """What compiled code alone takes of a fit: the passes, Hessians and products that it made, as bare library calls.
 
 A pass is two products with X, one exponential and one logarithm a row; a Hessian is a product of a matrix with its own
-transpose, from rows made dense beforehand unless fewer than a tenth of their entries are there; a product with the
-Hessian is two products with X.  All on one thread.  Coordinate descent (scikit-learn's) is timed where it is called.
+transpose, in single or double precision as the fit took it, from rows made dense beforehand unless fewer than a tenth
+of their entries are there; a product with the Hessian is two products with X.  All on one thread.  Coordinate descent
+(scikit-learn's) is timed where it is called.
 
 Not counted: validation, moments, what products with a Hessian begin with, the tilt of the certificate, models of L1 on
 the working set but for coordinate descent, factors, and all of the interpreter.
@@ -23,7 +24,8 @@ from sklearn_logreg._preconditioner import _lasso
 
 from .timing import interleaved, print_table
 
-KINDS = ["passes", "Hessians", "products", "coordinate descent"]
+HESSIANS = {np.float32: "single Hessians", np.float64: "double Hessians"}
+KINDS = ["passes", *HESSIANS.values(), "products", "coordinate descent"]
 # Rows made dense at a time, as much as stays in cache.
 PIECE = 2**17
 
@@ -53,16 +55,15 @@ def row(name, X, y, C, l1_ratio, repeats):
 def count(model, X, y):
     """How often a fit reads X for each kind, samples counting by their rows; seconds of each coordinate descent."""
     counts, descent, enet_path = Counter(), [], _lasso.enet_path
-    names = {"passes": "evaluate", "Hessians": "curvature"}
-    originals = {kind: getattr(Objective, name) for kind, name in names.items()}
-    product = Objective.hessian_product
+    evaluate, curvature, product = Objective.evaluate, Objective.curvature, Objective.hessian_product
 
-    def counting(kind):
-        def wrapper(self, *args, **kwargs):
-            counts[kind] += self.source.n_rows / X.shape[0]
-            return originals[kind](self, *args, **kwargs)
+    def passes(self, coef):
+        counts["passes"] += self.source.n_rows / X.shape[0]
+        return evaluate(self, coef)
 
-        return wrapper
+    def hessians(self, here, exact=False, dtype=np.float64):
+        counts[HESSIANS[dtype]] += self.source.n_rows / X.shape[0]
+        return curvature(self, here, exact, dtype)
 
     def products(self, *args, **kwargs):
         apply, diagonal = product(self, *args, **kwargs)
@@ -79,7 +80,7 @@ def count(model, X, y):
         descent.append(perf_counter() - start)
         return result
 
-    replaced = {name: counting(kind) for kind, name in names.items()} | {"hessian_product": products}
+    replaced = {"evaluate": passes, "curvature": hessians, "hessian_product": products}
     model.fit(X, y)  # once without, so that nothing is cold
     with patch.multiple(Objective, **replaced), patch.object(_lasso, "enet_path", timed):
         model.fit(X, y)
@@ -100,16 +101,16 @@ def bare(X, counts):
         products()
         np.log1p(np.exp(np.negative(np.abs(r, out=out), out=out), out=out), out=out)
 
-    def hessians():
-        for Z in pieces:
-            Z.T @ Z
+    def hessians(dtype):
+        if not sparse.issparse(X):
+            pieces = [np.asfortranarray(X, dtype)]
+        elif X.nnz <= 0.1 * n * p:
+            pieces = [X.astype(dtype)]
+        else:
+            step = max(PIECE // p, 64)
+            pieces = [X[start : start + step].astype(dtype).toarray() for start in range(0, n, step)]
+        return lambda: [Z.T @ Z for Z in pieces]
 
-    calls = {"passes": passes, "Hessians": hessians, "products": products}
-    if not sparse.issparse(X):
-        pieces = [np.asfortranarray(X)]
-    elif X.nnz <= 0.1 * n * p:
-        pieces = [X]
-    elif "Hessians" in counts:
-        step = max(PIECE // p, 64)
-        pieces = [X[start : start + step].toarray() for start in range(0, n, step)]
+    calls = {"passes": passes, "products": products}
+    calls |= {kind: hessians(dtype) for dtype, kind in HESSIANS.items() if kind in counts}
     return {kind: calls[kind] for kind in counts}
