@@ -30,7 +30,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import kl_div, logsumexp
 
-from ._sources import weights_of
+from ._sources import SMALL_BYTES, weights_of
 
 # Newton steps for the intercepts of the dual point.
 MAX_NEWTON = 30
@@ -61,7 +61,7 @@ def duality_gap(objective, coef, value, ahead, step):
             constant[:, -1] = objective.loss.start(totals)
         gap = _bound(objective, coef, constant, np.zeros_like(step), FEASIBLE)
     # The true classes themselves are one too, at which the bound is J.  Rounding may take it below zero.
-    return value if gap is None else min(max(gap, 0.0), value)
+    return min(max(gap, 0.0), value) if gap is not None and gap < value else value
 
 
 def _feasible_bound(objective, coef, ahead, step):
@@ -75,11 +75,13 @@ def _feasible_bound(objective, coef, ahead, step):
 def _bound(objective, coef, ahead, step, rounding):
     """The bound from a dual point: inf if a tilt is too large, None if some class has not its weight."""
     penalty, total, (n_outputs, _) = objective.penalty, objective.total_weight, objective.shape
+    # For a second look, if there may be one and room for it: probabilities, classes and raw predictions of all rows.
+    keeps = not np.all(penalty.l2) and 32 * max(n_outputs, 2) * objective.source.n_rows <= SMALL_BYTES
     kept = {}
 
     def sums(X_b, rows, work):
         point = _dual_point(objective, coef, ahead, step, X_b, rows, work)
-        if objective.source.is_small:
+        if keeps:
             kept[rows.start] = point
         Q, Y, divergence, weight, _ = point
         residual = (Q[-n_outputs:] - Y[-n_outputs:]) * weight
@@ -91,7 +93,11 @@ def _bound(objective, coef, ahead, step, rounding):
         return np.inf
     if objective.fit_intercept and not np.abs(excess).max() <= rounding * total:
         return None
-    V = V.astype(np.float64) / total
+    V = V.astype(np.float64)
+    if objective.fit_intercept:
+        # Known, and in float32 no difference of two large numbers.
+        V[:, objective.constant] = np.outer(excess, objective.mean[objective.constant])
+    V /= total
     W = coef[:, : objective.n_features]
     if np.all(penalty.l2):
         return float(divergence / total + penalty.fenchel_young(W, V))
@@ -102,7 +108,7 @@ def _bound(objective, coef, ahead, step, rounding):
             point = kept.get(rows.start) or _dual_point(objective, coef, ahead, step, X_b, rows, work)
             Q, Y, _, weight, raw = point
             Q, P = shrink * Q + (1.0 - shrink) * Y, objective.loss.all_probabilities(raw)
-            return (np.dot(kl_div(Q, P).sum(axis=0), weight),)
+            return (np.dot(np.where(weight > 0.0, kl_div(Q, P).sum(axis=0), 0.0), weight),)
 
         (divergence,) = objective.source.sum_over_blocks(shrunk)
     return float(divergence / total + penalty.fenchel_young(W, shrink * V))

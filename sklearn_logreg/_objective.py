@@ -72,12 +72,15 @@ class Objective:
             raise ValueError(
                 f"The values of feature {j} are so large that their squares overflow. Divide them by a constant."
             )
-        # A column that varies by rounding alone is constant.
-        constant = sd <= 8.0 * np.finfo(self.source.dtype).eps * np.abs(mean)
+        # One row in a million that differs in its last bit makes more than 1e-19; the rounding of moments makes less.
+        constant = sd <= 1e-19 * np.abs(mean)
+        # A column that varies by the rounding of the data alone has no scale of its own.
+        steady = sd <= 8.0 * np.finfo(self.source.dtype).eps * np.abs(mean)
         if not self.fit_intercept:
             constant &= mean == 0.0
+            steady &= mean == 0.0
             mean, sd = np.zeros_like(mean), np.hypot(mean, sd)
-        return mean, np.where(constant, 1.0, sd), np.flatnonzero(constant)
+        return mean, np.where(steady, 1.0, sd), np.flatnonzero(constant)
 
     def evaluate(self, coef):
         """J and its gradient at coef, rounded to the precision of the data; one pass, which reads every row once."""
@@ -273,19 +276,22 @@ class Objective:
         every row once.
         """
         is_binary = self.loss.n_outputs == 1
+        largest = 1.0 if self.weight is None else self.weight.max()
 
         def sums(X_b, rows, work):
             raw = self._raw_at(here, X_b, rows, work)
             codes = None if exact else self.codes[rows]
             P = self.loss.curvature(raw, codes) if is_binary else self.loss.probabilities(raw)
-            weight = None if self.weight is None else self.weight[rows]
-            if is_binary:
-                h = P[0] if weight is None else P[0] * weight
-                return (self.source.gram(X_b, h, self.mean, self.fit_intercept, work, dtype),)
-            return (self._between_classes(X_b, P, weight, work, dtype),)
+            weight = None if self.weight is None else self.weight[rows] / largest
+            # Single precision may not hold the features; the caller sees it by the result.
+            with np.errstate(over="ignore", invalid="ignore"):
+                if is_binary:
+                    h = P[0] if weight is None else P[0] * weight
+                    return (self.source.gram(X_b, h, self.mean, self.fit_intercept, work, dtype),)
+                return (self._between_classes(X_b, P, weight, work, dtype),)
 
         (H,) = self.source.sum_over_blocks(sums, self.curvature_nanoseconds(dtype))
-        scale = np.append(self.scale, np.ones(self.shape[1] - self.n_features)) * np.sqrt(self.total_weight)
+        scale = np.append(self.scale, np.ones(self.shape[1] - self.n_features)) * np.sqrt(self.total_weight / largest)
         scale = np.tile(scale, self.shape[0])
         H /= np.outer(scale, scale)
         if is_binary:

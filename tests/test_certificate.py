@@ -399,13 +399,15 @@ def test_with_l1_and_collinear_features(seed, l1_ratio, C, dtypes, monkeypatch):
 
 
 @pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("reach", [1.0, 1e4])
 @pytest.mark.parametrize("seed", range(10))
-def test_rows_without_weight_have_no_say(seed, penalty):
-    # Far from the others, they would be tilted too far for probabilities.
+def test_rows_without_weight_have_no_say(seed, reach, penalty):
+    # Far from the others, they would be tilted too far for probabilities, or have none left for their class.
     rng = np.random.RandomState(seed)
     X = np.exp(2.0 * rng.normal(size=(60, 2)))
     y = (np.log(X[:, 0]) + rng.logistic(size=60) > 0.0).astype(int)
     has_weight = rng.uniform(size=60) < 0.5
+    X[~has_weight] *= reach
     model = LogisticRegression(l1_ratio=PENALTIES[penalty], tol=1e-2)
     gap = model.fit(X, y, has_weight.astype(float)).duality_gap_
     assert_allclose(gap, model.fit(X[has_weight], y[has_weight]).duality_gap_, rtol=1e-6, atol=1e-12)

@@ -6,7 +6,7 @@ recomputed violation.
 
 import numpy as np
 import pytest
-from conftest import SOLVERS, assert_optimal, load, make_classes, make_sparse
+from conftest import SOLVERS, assert_optimal, fit_quietly, load, make_classes, make_sparse
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
@@ -157,6 +157,45 @@ def test_collinear_features_at_any_penalty(make, n_classes, l1_ratio, C):
 
 
 @pytest.mark.parametrize("make", [np.ascontiguousarray, sparse.csr_matrix])
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
+def test_single_precision_overflows_without_harm(make, n_classes, l1_ratio):
+    # Rows without weight may hold anything, and weights have no units.
+    X, y = make_classes(300, 4, n_classes, seed=4)
+    X = np.vstack([X, np.full((2, 4), 1e40)])
+    y = np.append(y, [0, 1])
+    weight = np.append(np.ones(300), [0.0, 0.0])
+    fit(make(X), y, 20, sample_weight=weight, l1_ratio=l1_ratio)
+    for unit in (1e-50, 1e50):
+        fit(make(X[:300]), y[:300], 20, sample_weight=np.full(300, unit), l1_ratio=l1_ratio, C=1.0 / unit)
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
+def test_nearly_collinear_features_with_l1(seed, l1_ratio):
+    # With L1 the Hessian is the model: where its digits decide, it is taken in double precision.
+    rng = np.random.RandomState(seed)
+    X, y = make_classes(400, 8, seed=seed)
+    X[:, 4:] = X[:, :4] + 1e-3 * rng.normal(size=(400, 4))
+    fit(X, y, 40, C=100.0, l1_ratio=l1_ratio, tol=1e-8)
+
+
+@pytest.mark.parametrize(
+    "dtype, values", [(np.float32, 2.0**24 + 2 * np.arange(4)), (np.float64, 1e16 + 2 * np.arange(4))]
+)
+def test_a_column_that_varies_in_its_last_digits_is_not_constant(dtype, values):
+    # It says nearly all about y.  No fit can follow it at the precision of the data; what must not be is one that has
+    # not and claims to have arrived.
+    rng = np.random.RandomState(0)
+    level, other = rng.randint(4, size=4000), rng.normal(size=4000)
+    y = (2.0 * level + other + rng.logistic(size=4000) > 3.0).astype(int)
+    X = np.column_stack([values[level], other]).astype(dtype)
+    model = fit_quietly(LogisticRegression(C=1e6, tol=1e-4), X, y)
+    assert not model.converged_
+    assert model.score(X, y) > 0.65
+
+
+@pytest.mark.parametrize("make", [np.ascontiguousarray, sparse.csr_matrix])
 @pytest.mark.parametrize("n_classes, l1_ratio", [(2, 0.0), (2, 1.0), (3, 0.5)])
 @pytest.mark.parametrize("constant", [1.0, 1e6])
 def test_a_constant_column_of_float32(make, n_classes, l1_ratio, constant):
@@ -167,6 +206,7 @@ def test_a_constant_column_of_float32(make, n_classes, l1_ratio, constant):
     assert model.converged_
     assert model.n_iter_[0] <= 20
     assert_allclose(model.coef_[:, 0], 0.0, atol=1e-6, err_msg="a constant column has no say")
+    assert model.duality_gap_ <= 1e-6 * model.loss_
 
 
 def test_conjugate_gradients_solve_a_linear_system():

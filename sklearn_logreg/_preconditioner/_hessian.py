@@ -31,11 +31,16 @@ class HessianPreconditioner(Preconditioner):
         self.loss_hessian = None
         self.violations = []
         self.used = 0
-        in_passes = objective.shape[0] * objective.source.nanoseconds + OVERHEAD
+        self.price = self._price()
+
+    def _price(self):
+        """Passes that take as long as a Hessian."""
+        objective = self.objective
+        of_pass = objective.shape[0] * objective.source.nanoseconds + OVERHEAD
         if objective.penalty.l1:
             # The model is solved at every pass: 20 sweeps of coordinate descent over the Hessian.
-            in_passes += 300_000 + 20 * np.prod(objective.shape) ** 2
-        self.price = (objective.curvature_nanoseconds(self.dtype) + OVERHEAD) / in_passes
+            of_pass += 300_000 + 20 * np.prod(objective.shape) ** 2
+        return (objective.curvature_nanoseconds(self.dtype) + OVERHEAD) / of_pass
 
     def start_from(self, loss_hessian, pseudo_rows):
         """Begin with the Hessian of a sample.
@@ -63,9 +68,15 @@ class HessianPreconditioner(Preconditioner):
         """Take the Hessian here."""
         exact = self.exact or here.violation < NEAR
         self._take(self.objective.curvature(here, exact, self.dtype))
-        if self.dtype == np.float32 and self._is_blurred():
-            self.dtype = np.float64
-            self._take(self.objective.curvature(here, exact, self.dtype))
+        if self.dtype == np.float32:
+            # Far from the optimum a model with L1 need not be good, if only it curves downwards nowhere.
+            is_rough = self.objective.penalty.l1 and not exact and np.all(np.isfinite(self.hessian))
+            if not is_rough and self._is_blurred():
+                self.dtype = np.float64
+                self.price = self._price()
+                self._take(self.objective.curvature(here, exact, self.dtype))
+            elif self.objective.penalty.l1:
+                self.hessian[np.diag_indices_from(self.hessian)] *= 1.0 + LEAST_CURVATURE
         self.used = 0
         self.pairs.clear()
         self.violations = [here.violation]
@@ -87,13 +98,14 @@ class HessianPreconditioner(Preconditioner):
 
     def _is_blurred(self):
         """Is there a direction, combined of collinear features, of less curvature than rounding takes or adds?"""
-        if self.objective.penalty.l1:
-            return False
-        if self.is_shifted:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            root = np.sqrt(np.diagonal(self.hessian))
+            H = self.hessian / root / root[:, None]
+        if not np.all(np.isfinite(H)):
             return True
-        root = np.sqrt(np.diagonal(self.hessian))
-        norm = np.max(np.sum(np.abs(self.hessian / root), axis=1) / root)
-        return dpocon(self.factor / root[:, None], norm, uplo="L")[0] * norm < LEAST_CURVATURE
+        factor, failed = dpotrf(H, lower=1)
+        norm = np.abs(H).sum(axis=0).max()
+        return failed or dpocon(factor, norm, uplo="L")[0] * norm < LEAST_CURVATURE
 
     def _take(self, loss_hessian):
         """The Hessian of J, and its Cholesky factor, from the Hessian of the mean loss."""
@@ -112,13 +124,8 @@ class HessianPreconditioner(Preconditioner):
             # Where nothing curves J (collinear features) its gradient is rounding, and a step there would be noise.
             H += shift * np.eye(len(H))
         self.hessian = H
-        if penalty.l1:
-            # The matrix itself is the model, and must not curve downwards anywhere.
-            if self.dtype == np.float32:
-                H[np.diag_indices_from(H)] *= 1.0 + LEAST_CURVATURE
-            return
-        self.factor, self.is_shifted = dpotrf(H, lower=1)
-        if self.is_shifted:
+        if not penalty.l1:
+            # With L1 the matrix itself is the model.
             self.factor = cholesky(H, shift)
 
     def on(self, free):

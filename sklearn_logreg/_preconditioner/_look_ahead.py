@@ -103,12 +103,19 @@ def _on_support(objective, here, preconditioner, max_products):
     product, _ = objective.hessian_product(here, exact=True)
     largest = np.max(objective.distance(here) * objective.scale)
 
-    def is_done(residual):
-        rest = objective.unstandardise_gradient(residual)[:, :p]
+    def is_small(rest):
         if np.all(penalty.l2):
             return 0.5 * np.sum(rest**2 / penalty.l2) <= SHARP * abs(here.value)
         # What is left shrinks the dual point.
         return np.abs(rest).max(initial=0.0) <= min(SHARP * penalty.l1, 1e-6 * largest)
+
+    def is_done(residual):
+        return is_small(objective.unstandardise_gradient(residual)[:, :p])
+
+    def counted(step):
+        nonlocal max_products
+        max_products -= 1.0
+        return product(step)
 
     there = here
     for _ in range(MAX_ROUNDS):
@@ -119,18 +126,17 @@ def _on_support(objective, here, preconditioner, max_products):
         sign[:, :p] /= objective.scale
 
         def on_free(step, free=free):
-            return np.where(free, product(step), 0.0)
+            return np.where(free, counted(step), 0.0)
 
         downhill = -np.where(free, there.standardised + penalty.l1 * sign, 0.0) - on_free(objective.standardise(step))
         rest, residual = conjugate_gradients(on_free, downhill, preconditioner.on(free), is_done, int(max_products))
         if not is_done(residual):
             break
         coef = there.coef + step + objective.unstandardise(rest)
-        gradient = here.standardised + product(objective.standardise(coef - here.coef))
+        gradient = here.standardised + counted(objective.standardise(coef - here.coef))
         there = replace(here, coef=coef, standardised=gradient)
-        left = np.abs(gradient)
-        left[:, :p] = objective.distance(there)
-        if is_done(0.1 * left):
+        by_intercept = np.abs(gradient[:, p:]).sum(axis=1, keepdims=True)
+        if is_small(0.1 * (objective.distance(there) * objective.scale + by_intercept * np.abs(objective.mean))):
             return coef - here.coef
     return None
 

@@ -56,14 +56,19 @@ class WorkingSet:
         model, there = self._model(here), here
         V, raw_change = model.minimise(accuracy, self.n_rounds)
         columns, W = model.columns, here.coef[:, model.columns]
+        # The first step is the solver's to judge.
+        last = V
         for _ in range(MAX_MODELS if is_last else 0):
             there = replace(there, coef=here.coef.copy(), raw=there.raw + raw_change)
             there.coef[:, columns] = V
             before, model = model, self._model(there)
-            # Below half of it, rounding does not make the difference.
-            if model.violation <= 0.5 * tol or model.value() > before.value():
+            if model.value() > before.value():
+                V = last
                 break
-            V, raw_change = model.minimise(accuracy, self.n_rounds)
+            # Below half of it, rounding does not make the difference.
+            if model.violation <= 0.5 * tol:
+                break
+            last, (V, raw_change) = V, model.minimise(accuracy, self.n_rounds)
         self.columns, self.full = columns, V - W
         step = np.zeros(here.coef.shape)
         step[:, columns] = self.full
@@ -185,7 +190,8 @@ class RowModel:
     def value(self):
         """J at the point."""
         with np.errstate(divide="ignore"):
-            return self.penalty.value(self.V0[:, self.is_weight]) - np.sum(self.weight * np.log1p(-self.missed))
+            log_probability = np.log1p(-self.missed, out=np.zeros_like(self.missed), where=self.weight > 0.0)
+        return self.penalty.value(self.V0[:, self.is_weight]) - np.sum(self.weight * log_probability)
 
     def minimise(self, accuracy, n_rounds):
         """Coefficients, and the change of the raw predictions from V0.

@@ -12,6 +12,8 @@ from ._base import BLOCK_BYTES, Source, weights_of
 # Made dense, rows are handled this much at a time.  a9a's Hessian takes 18 ms in pieces of 1 MiB, 20 to 23 ms in pieces
 # of half or twice as much.
 DENSE_BYTES = 2**20
+# Features up to which rows are made dense however few entries they have.
+NARROW = 32
 
 
 class SparseBlock:
@@ -57,8 +59,11 @@ class SparseSource(Source):
         per_row = X.nnz / max(n, 1) + 1.0
         super().__init__(X, max(12 * per_row, 8 * n_outputs), 3.0 * X.nnz + 10.0 * n, n_threads)
         # Density above which rows are made dense for BLAS; in single precision w8a's Hessian takes as long either way.
-        self.prefers_dense = per_row > 0.1 * p
-        self.gram_nanoseconds = n * (10.0 + (0.015 * p**2 + p if self.prefers_dense else 5.0 * per_row**2))
+        # With a few features digits matter more: those far from zero are centred first.
+        self.prefers_dense = per_row > 0.1 * p or p <= NARROW
+        # The Hessian of softmax is made of dense rows whatever their density.
+        is_dense = self.prefers_dense or n_outputs > 1
+        self.gram_nanoseconds = n * (10.0 + (0.015 * p**2 + p if is_dense else 5.0 * per_row**2))
         # Blocks of small data are kept; those of large data, with an offset a row, would take too much memory.
         has_room = X.indptr.nbytes <= BLOCK_BYTES
         self._blocks = {rows.start: self._view(rows) for group in self.groups for rows in group if has_room}
@@ -96,7 +101,6 @@ class SparseSource(Source):
         G = np.zeros((p + intercept, p + intercept))
         if self.prefers_dense:
             X_b, mean = X_b.with_data(X_b.data.astype(dtype, copy=False)), mean.astype(dtype)
-            total = 0.0
             for part, h_part in self._parts(X_b, h):
                 root = np.sqrt(h_part).astype(dtype, copy=False)
                 Z = self.dense(part, work)

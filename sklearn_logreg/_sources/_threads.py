@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from threadpoolctl import ThreadpoolController  # comes with scikit-learn, which needs it itself
 
-# Bytes to which the arrays of a workspace are aligned: a cache line.
-ALIGNMENT = 64
+# Bytes in a cache line, at which every piece of the room begins but for the alignment of the room itself.
+LINE = 64
 
 
 @cache
@@ -60,7 +60,7 @@ class Workspace:
 
     def array(self, name, shape, dtype=np.float64):
         """An uninitialised C-ordered array: the same memory at each call with this name and dtype."""
-        key = name, dtype
+        key = name, np.dtype(dtype)
         # On small data this is asked eighty times a fit, mostly for the same shapes.
         view = self.views.get(key)
         if view is not None and view.shape == shape:
@@ -77,5 +77,5 @@ class Workspace:
         n_bytes = size * dtype.itemsize
         if n_bytes > self.room.size:
             return np.empty(size, dtype)
-        piece, self.room = self.room[:n_bytes].view(dtype), self.room[-(-n_bytes // ALIGNMENT) * ALIGNMENT :]
+        piece, self.room = self.room[:n_bytes].view(dtype), self.room[-(-n_bytes // LINE) * LINE :]
         return piece
