@@ -69,9 +69,10 @@ class HessianPreconditioner(Preconditioner):
         exact = self.exact or here.violation < NEAR
         self._take(self.objective.curvature(here, exact, self.dtype))
         if self.dtype == np.float32:
-            # Far from the optimum a model with L1 need not be good, if only it curves downwards nowhere.
-            is_rough = self.objective.penalty.l1 and not exact and np.all(np.isfinite(self.hessian))
-            if not is_rough and self._is_blurred():
+            # With L1 a model without its last digits may do, if only it curves downwards nowhere: see how far it leads.
+            is_slow = exact and len(self.violations) > 1 and here.violation > 0.5 * self.violations[0]
+            may_do = self.objective.penalty.l1 and np.all(np.isfinite(self.hessian)) and not is_slow
+            if not may_do and self._is_blurred():
                 self.dtype = np.float64
                 self.price = self._price()
                 self._take(self.objective.curvature(here, exact, self.dtype))
