@@ -21,8 +21,11 @@ def secant_curvature(size):
     go ten thousands of times too far.  It is given the curvature of the parabola that has the same value as far on the
     right side, tanh(z/2) / (2 z) with z = logit(size), which is nowhere below the loss (Jaakkola and Jordan 2000).
     """
-    wrong = np.clip(size, 0.5001, 1.0 - 1e-16)
-    return np.where(size > 0.5, (wrong - 0.5) / np.log(wrong / (1.0 - wrong)), size * (1.0 - size))
+    h = size * (1.0 - size)
+    is_wrong = size > 0.5
+    wrong = np.clip(size[is_wrong], 0.5001, 1.0 - 1e-16)
+    h[is_wrong] = (wrong - 0.5) / np.log(wrong / (1.0 - wrong))
+    return h
 
 
 def constant_loss(class_weights):
@@ -78,7 +81,10 @@ class LogLoss:
         """Second derivative p (1 - p), exact in both tails; with codes, :func:`secant_curvature` on the wrong side."""
         e = np.exp(-np.abs(raw))
         h = e / np.square(1.0 + e)
-        return h if codes is None else np.where(raw * codes > 0.0, secant_curvature(1.0 / (1.0 + e)), h)
+        if codes is not None:
+            is_wrong = raw * codes > 0.0
+            h[is_wrong] = secant_curvature(1.0 / (1.0 + e[is_wrong]))
+        return h
 
     def all_probabilities(self, raw):
         """Probabilities of both classes, each exact in its own tail."""

@@ -104,16 +104,16 @@ class Objective:
         value, wrong, missed, gradient = source.sum_over_blocks(sums)
         coef = rounded.astype(np.float64, copy=False)
         W, _ = self._split(coef)
-        value = value / self.total_weight + self.penalty.value(W)
-        wrong /= self.total_weight
         gradient /= self.total_weight
         standardised = self.standardise_gradient(gradient)
-        by_penalty = self.penalty.l2 * W
-        self._split(gradient)[0][:] += by_penalty
-        self._split(standardised)[0][:] += by_penalty / self.scale
-        violation = self._violation(W, standardised, wrong)
+        if self.penalty:
+            by_penalty = self.penalty.l2 * W
+            gradient[:, : self.n_features] += by_penalty
+            standardised[:, : self.n_features] += by_penalty / self.scale
+        value = float(value) / self.total_weight + self.penalty.value(W)
+        violation = self._violation(W, standardised, float(wrong) / self.total_weight)
         separates = not (missed or self.penalty)
-        return Evaluation(coef, float(value), gradient, standardised, violation, separates, kept)
+        return Evaluation(coef, value, gradient, standardised, violation, separates, kept)
 
     def violation_at_zero(self, coef):
         """The violation at coef, whose weights are zero: X is read for the gradient alone."""
@@ -169,8 +169,8 @@ class Objective:
         distance = np.abs(standardised)
         if self.penalty.l1:
             self._split(distance)[0][:] = self._distance(W, standardised)
-        largest = distance.max()
-        return float(largest / wrong if wrong > 0.0 else largest)
+        largest = float(distance.max())
+        return largest / wrong if wrong > 0.0 else largest
 
     def _distance(self, W, standardised):
         """Distance of the weights' gradient to the subdifferential, in standardised coordinates."""
@@ -235,8 +235,9 @@ class Objective:
         if self.fit_intercept:
             W -= b * self.mean
         W /= self.scale
-        # What rounding leaves of two equal numbers: more than any violation where float32 columns are 1e6 throughout.
-        W[:, self.constant] = 0.0
+        if self.constant.size:
+            # What rounding leaves of two equal numbers: more than any violation where float32 columns are all 1e6.
+            W[:, self.constant] = 0.0
         return out
 
     def unstandardise_gradient(self, standardised):
@@ -291,9 +292,10 @@ class Objective:
                 return (self._between_classes(X_b, P, weight, work, dtype),)
 
         (H,) = self.source.sum_over_blocks(sums, self.curvature_nanoseconds(dtype))
-        scale = np.append(self.scale, np.ones(self.shape[1] - self.n_features)) * np.sqrt(self.total_weight / largest)
-        scale = np.tile(scale, self.shape[0])
-        H /= np.outer(scale, scale)
+        scale = np.ones(self.shape)
+        self._split(scale)[0][:] = self.scale
+        scale = scale.ravel()
+        H /= np.multiply.outer(scale, scale * (self.total_weight / largest))
         if is_binary:
             return H
         # The blocks of a class add up to zero, as p_k (1 - p_k) is the sum of p_k p_l over the others: J does not curve

@@ -187,7 +187,7 @@ def test_codes_survive_many_classes(n_classes):
 def test_secant_curvature_bounds_the_loss_from_above(z):
     # log(1 + exp(t)) of a row on the wrong side, at z > 0, and the parabola with its slope there.
     t = np.linspace(-3.0 * z, 3.0 * z, 301)
-    p = expit(z)
+    p = expit(np.array([z]))
     parabola = np.logaddexp(0.0, z) + p * (t - z) + 0.5 * secant_curvature(p) * (t - z) ** 2
     assert np.all(parabola >= np.logaddexp(0.0, t) - 1e-12)
     if z > 0.1:  # below, p (1 - p) is 1/4 but for 1e-3

@@ -14,7 +14,7 @@ from sklearn_logreg import LogisticRegression
 from sklearn_logreg._losses import LogLoss, SoftmaxLoss
 from sklearn_logreg._objective import Objective
 from sklearn_logreg._penalties import ElasticNet
-from sklearn_logreg._preconditioner import _choice, _working_set
+from sklearn_logreg._preconditioner import _choice, _hessian, _working_set
 from sklearn_logreg._preconditioner._hessian import HessianPreconditioner
 from sklearn_logreg._preconditioner._lasso import lasso
 from sklearn_logreg._preconditioner._pairs import CurvaturePairs
@@ -133,9 +133,16 @@ def precision_of_a_hessian(X, y, C):
     return preconditioner.dtype
 
 
+@pytest.fixture
+def single_precision(monkeypatch):
+    """Hessians of small data in single precision too, where nothing speaks against it but that it saves no time."""
+    monkeypatch.setattr(_hessian, "SHORT", 0)
+
+
 @pytest.mark.parametrize("make", [np.ascontiguousarray, sparse.csr_matrix])
-def test_single_precision_serves_where_no_digit_of_it_is_needed(make):
-    X, y = make_classes(400, 4, seed=4)
+def test_single_precision_serves_where_it_saves_time_and_no_digit_of_it_is_needed(make):
+    X, y = make_classes(20_000, 4, seed=4)
+    assert precision_of_a_hessian(make(X[:1000]), y[:1000], C=1.0) == np.float64, "few rows"
     X = X - X.mean(axis=0)
     assert precision_of_a_hessian(make(X * np.logspace(-6, 6, 4)), y, C=1.0) == np.float32
     assert precision_of_a_hessian(make(X + 1e3), y, C=1.0) == np.float64, "means of a thousand deviations"
@@ -149,6 +156,7 @@ def test_single_precision_serves_where_no_digit_of_it_is_needed(make):
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
 @pytest.mark.parametrize("C", [1.0, 1e5])
+@pytest.mark.usefixtures("single_precision")
 def test_collinear_features_at_any_penalty(make, n_classes, l1_ratio, C):
     # Their common direction has the curvature of the penalty alone, which single precision cannot see.
     X, y = make_classes(3000, 6, n_classes, seed=4)
@@ -159,6 +167,7 @@ def test_collinear_features_at_any_penalty(make, n_classes, l1_ratio, C):
 @pytest.mark.parametrize("make", [np.ascontiguousarray, sparse.csr_matrix])
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
+@pytest.mark.usefixtures("single_precision")
 def test_single_precision_overflows_without_harm(make, n_classes, l1_ratio):
     # Rows without weight may hold anything, and weights have no units.
     X, y = make_classes(300, 4, n_classes, seed=4)
@@ -172,6 +181,7 @@ def test_single_precision_overflows_without_harm(make, n_classes, l1_ratio):
 
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
+@pytest.mark.usefixtures("single_precision")
 def test_nearly_collinear_features_with_l1(seed, l1_ratio):
     # With L1 the Hessian is the model: where its digits decide, it is taken in double precision.  In single precision
     # four of these did not arrive in 200 passes.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from math import inf, log
+
 import numpy as np
 from scipy.linalg.lapack import dpocon, dpotrf, dpotrs
 
-from ._cholesky import cholesky
 from ._lasso import lasso
 from ._pairs import NEAR, RIDGE, Preconditioner
+from ._symmetric import cholesky, diagonal, principal
 
 # A Hessian serves for the passes that it cost, or this many, before it is replaced: with 0 it took five fourths of the
 # time on the same sets, most of it on w8a, where a fresh Hessian overshoots among rare features and curvature pairs
@@ -18,6 +20,8 @@ SERVICE = 8
 LEAST_CURVATURE = 5e-6
 # Time that a pass and a Hessian take on no data at all, in nanoseconds.
 OVERHEAD = 100_000
+# What a Hessian must take in double precision for single precision to save more than a look at what it lost takes.
+SHORT = 200_000
 
 
 class HessianPreconditioner(Preconditioner):
@@ -26,8 +30,9 @@ class HessianPreconditioner(Preconditioner):
     def __init__(self, objective, exact=False):
         super().__init__(objective)
         self.exact = exact
-        # Half the time of double precision; a preconditioner can spare the digits.
-        self.dtype = np.float32 if not exact and objective.suits_single_precision() else np.float64
+        is_long = objective.curvature_nanoseconds(np.float64) > SHORT
+        # Half the time; a preconditioner can spare the digits.
+        self.dtype = np.float32 if is_long and not exact and objective.suits_single_precision() else np.float64
         self.loss_hessian = None
         self.violations = []
         self.used = 0
@@ -50,9 +55,9 @@ class HessianPreconditioner(Preconditioner):
         the sample never saw needs more; in standardised coordinates all have about the curvature of the intercept, and
         half of that keeps the first step along such a feature short.
         """
-        q, diagonal = self.objective.shape[1], np.diagonal(loss_hessian)
-        typical = diagonal[q - 1 :: q].mean() if self.objective.fit_intercept else diagonal.max()
-        self._take(loss_hessian + np.diag(np.maximum(0.5 * typical - diagonal, pseudo_rows)))
+        q, curvatures = self.objective.shape[1], np.diagonal(loss_hessian)
+        typical = curvatures[q - 1 :: q].mean() if self.objective.fit_intercept else curvatures.max()
+        self._take(loss_hessian + np.diag(np.maximum(0.5 * typical - curvatures, pseudo_rows)))
         return self
 
     def step(self, here, tol, accuracy=0.1):
@@ -77,7 +82,7 @@ class HessianPreconditioner(Preconditioner):
                 self.price = self._price()
                 self._take(self.objective.curvature(here, exact, self.dtype))
             elif self.objective.penalty.l1:
-                self.hessian[np.diag_indices_from(self.hessian)] *= 1.0 + LEAST_CURVATURE
+                diagonal(self.hessian)[:] *= 1.0 + LEAST_CURVATURE
         self.used = 0
         self.pairs.clear()
         self.violations = [here.violation]
@@ -94,7 +99,7 @@ class HessianPreconditioner(Preconditioner):
         rate = 0.3  # of a fresh Hessian on eight rows an unknown
         if len(recent) > 1:
             rate = min(max((recent[-1] / recent[0]) ** (1.0 / (len(recent) - 1)), 0.003), 0.97)
-        passes_left = np.log(recent[-1] / tol) / -np.log(rate) if tol > 0.0 else np.inf
+        passes_left = log(recent[-1] / tol) / -log(rate) if tol > 0.0 else inf
         return passes_left > self.price + 3.0
 
     def _is_blurred(self):
@@ -132,9 +137,9 @@ class HessianPreconditioner(Preconditioner):
     def on(self, free):
         """The inverse of the Hessian's part on the entries that are free, as a function of a gradient."""
         A = np.flatnonzero(free)
-        H = self.hessian[np.ix_(A, A)]
+        H = principal(self.hessian, A)
         # Above what rounding in single precision leaves of a direction without curvature.
-        H[np.diag_indices_from(H)] *= 1.0 + LEAST_CURVATURE
+        diagonal(H)[:] *= 1.0 + LEAST_CURVATURE
         factor = cholesky(H, RIDGE * np.diagonal(H))
 
         def condition(gradient):
@@ -161,33 +166,32 @@ class HessianPreconditioner(Preconditioner):
 
     def _proximal_step(self, here, accuracy):
         """The step to the minimum of the quadratic model plus l1 |W|_1, as exact as the outer step deserves."""
-        objective, H = self.objective, self.hessian
-        p, penalty = objective.n_features, objective.penalty
-        gradient = here.standardised
-        is_weight = np.zeros(gradient.shape, bool)
-        is_weight[:, :p] = True
-        weights, intercepts = np.flatnonzero(is_weight), np.flatnonzero(~is_weight)
-        g, g_b = gradient.ravel()[weights], gradient.ravel()[intercepts]
-        H_ww, H_bw = H[np.ix_(weights, weights)], H[np.ix_(intercepts, weights)]
-        if len(intercepts):
+        objective, penalty, p = self.objective, self.objective.penalty, self.objective.n_features
+        (n_outputs, q), gradient = objective.shape, here.standardised
+        blocks = self.hessian.reshape(n_outputs, q, n_outputs, q)
+        size = n_outputs * p
+        H, g = blocks[:, :p, :, :p].reshape(size, size), gradient[:, :p].ravel()
+        if q > p:
             # The intercepts have no penalty: minimise over them first.
-            H_bb = H[np.ix_(intercepts, intercepts)]
+            H_bw = blocks[:, p, :, :p].reshape(n_outputs, size)
+            H_bb = blocks[:, p, :, p].copy()
             # Singular where a class has no probability left in any row.
-            H_bb[np.diag_indices_from(H_bb)] += 1e-14 * np.diagonal(H_bb).max() or RIDGE
-            follow = np.linalg.solve(H_bb, np.column_stack([H_bw, g_b]))
-            H_ww = H_ww - H_bw.T @ follow[:, :-1]
+            diagonal(H_bb)[:] += 1e-14 * np.diagonal(H_bb).max() or RIDGE
+            follow = np.linalg.solve(H_bb, np.column_stack([H_bw, gradient[:, p]]))
+            H = H - H_bw.T @ follow[:, :-1]
             g = g - H_bw.T @ follow[:, -1]
-        scale = np.tile(objective.scale, gradient.shape[0])
+        scale = np.tile(objective.scale, n_outputs)
         w = here.coef[:, :p].ravel()
         accuracy *= np.max(penalty.distance(w, g * scale) / scale)
-        n_classes = 1 if np.any(penalty.l2) else len(gradient)
-        w_new = lasso(H_ww, g, scale, penalty, w, accuracy, n_classes)
-        direction = np.zeros(gradient.size)
-        direction[weights] = (w_new - w) * scale
-        if len(intercepts):
-            direction[intercepts] = -follow[:, :-1] @ direction[weights] - follow[:, -1]
-        slope = gradient.ravel() @ direction + penalty.l1 * (np.abs(w_new).sum() - np.abs(w).sum())
-        step = objective.unstandardise(direction.reshape(gradient.shape))
+        n_classes = 1 if np.any(penalty.l2) else n_outputs
+        w_new = lasso(H, g, scale, penalty, w, accuracy, n_classes)
+        change = w_new - w
+        direction = np.empty(gradient.shape)
+        direction[:, :p] = (change * scale).reshape(-1, p)
+        if q > p:
+            direction[:, p] = -follow[:, :-1] @ direction[:, :p].ravel() - follow[:, -1]
+        slope = np.vdot(gradient, direction) + penalty.l1 * (np.abs(w_new).sum() - np.abs(w).sum())
+        step = objective.unstandardise(direction)
         # To the last bit, so that zeros are exact.
-        step[:, :p] = (w_new - w).reshape(-1, p)
+        step[:, :p] = change.reshape(-1, p)
         return step, slope

@@ -9,7 +9,7 @@ from scipy.linalg.lapack import dpotrs
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import enet_path
 
-from ._cholesky import cholesky
+from ._symmetric import cholesky, diagonal, principal
 
 # Sweeps of coordinate descent between two polishes, and rounds of both.
 SWEEPS = 20
@@ -29,17 +29,18 @@ def lasso(H, g, scale, penalty, w, accuracy, n_classes=1):
     ``n_classes`` the weights are those of one class after another, and the model does not change when all classes of a
     feature move together.
     """
-    size, diagonal, l1 = len(H), np.diagonal(H), penalty.l1
+    size, curvatures, l1 = len(H), np.diagonal(H), penalty.l1
     # Where every row is certain there is hardly any, and its inverse must not overflow.
-    diagonal = np.maximum(diagonal, max(1e-30 * diagonal.max(initial=0.0), 1e-100))
-    H = H + np.diag(RIDGE * diagonal)
+    curvatures = np.maximum(curvatures, max(1e-30 * curvatures.max(initial=0.0), 1e-100))
+    H = H.copy()
+    diagonal(H)[:] += RIDGE * curvatures
     target = H @ (scale * w) - g
     accuracy = max(accuracy, ROUNDING * np.abs(target).max(initial=0.0))
     gram, Xy = H * scale * scale[:, None], target * scale
     # A lasso has data, here only known to have this Gram matrix: stand-ins of the right shape, and a target at least as
     # large as any that would give Xy, on which the library's bounds on the coefficients remain true.
     X = np.zeros((1, size), order="F")
-    y = np.sqrt([np.dot(target, scale * w) + abs(np.dot(g, scale * w)) + np.sum(g**2 / diagonal) / RIDGE])
+    y = np.sqrt([np.dot(target, scale * w) + abs(np.dot(g, scale * w)) + np.sum(g**2 / curvatures) / RIDGE])
     v = w.copy()
 
     def is_accurate():
@@ -54,7 +55,7 @@ def lasso(H, g, scale, penalty, w, accuracy, n_classes=1):
         # One coordinate at a time crawls along directions that are nearly flat; all that are not zero at once do not.
         A = np.flatnonzero(v)
         sign = np.sign(v[A])
-        u = orthant_minimum(H[np.ix_(A, A)], target[A] - l1 * sign / scale[A], scale[A] * v[A], sign, 1e-10)
+        u = orthant_minimum(principal(H, A), target[A] - l1 * sign / scale[A], scale[A] * v[A], sign, 1e-10)
         v[A] = u / scale[A]
         if is_accurate():
             break
@@ -89,11 +90,11 @@ def orthant_minimum(H, goal, u, sign, ridge):
         A = np.flatnonzero((u != 0.0) | (sign == 0.0))
         if not len(A):
             break
-        H_A = H[np.ix_(A, A)]
-        diagonal = H_A.ravel()[:: len(A) + 1]
-        diagonal *= 1.0 + ridge
+        H_A = principal(H, A)
+        curvatures = diagonal(H_A)
+        curvatures *= 1.0 + ridge
         step = np.zeros_like(u)
-        step[A] = dpotrs(cholesky(H_A, 100.0 * ridge * diagonal), downhill[A], lower=1)[0]
+        step[A] = dpotrs(cholesky(H_A, 100.0 * ridge * curvatures), downhill[A], lower=1)[0]
         crosses = sign * (u + step) < 0.0
         ratios = np.divide(-u, step, out=np.full_like(u, np.inf), where=crosses)
         first = np.sort(ratios[crosses])

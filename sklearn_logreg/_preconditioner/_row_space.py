@@ -8,7 +8,7 @@ from scipy.linalg import solve_triangular
 from .._result import Trace
 from .._solvers import preconditioned
 from .._sources import make_source
-from ._cholesky import cholesky
+from ._symmetric import cholesky
 
 
 class RowSpacePreconditioner:

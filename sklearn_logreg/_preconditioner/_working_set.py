@@ -10,9 +10,9 @@ from scipy import sparse
 from scipy.linalg.blas import dtrsv
 
 from .._losses import secant_curvature
-from ._cholesky import cholesky
 from ._lasso import median_free, orthant_minimum, sweep
 from ._pairs import NEAR
+from ._symmetric import cholesky
 from ._truncated_newton import conjugate_gradients
 
 # Value of the intercept's column: coordinate descent penalises every weight, this one by next to nothing.

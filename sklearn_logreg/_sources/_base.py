@@ -58,7 +58,7 @@ class Source:
         self.n_entries = X.nnz if sparse.issparse(X) else X.size
         self.dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.dtype(np.float64)
         self.is_small = self.n_entries * self.dtype.itemsize <= SMALL_BYTES
-        block_rows = int(np.clip(BLOCK_BYTES // row_bytes, 64, self.longer * MAX_BLOCK_ROWS))
+        block_rows = int(min(max(BLOCK_BYTES // row_bytes, 64), self.longer * MAX_BLOCK_ROWS))
         # All of about the same size, so that threads finish together.
         block_rows = -(-self.n_rows // -(-self.n_rows // block_rows))
         starts = range(0, self.n_rows, block_rows)

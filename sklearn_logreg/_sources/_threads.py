@@ -16,32 +16,42 @@ LINE = 64
 
 
 @cache
-def _threadpools():
+def _libraries():
     """The BLAS and OpenMP libraries of this process; looking them up takes milliseconds, so once."""
-    return ThreadpoolController()
+    return ThreadpoolController().lib_controllers
 
 
 def allowed_threads():
     """As many threads as BLAS may use now: joblib's workers and threadpoolctl's limits lower it."""
-    return min((pool["num_threads"] for pool in _threadpools().info()), default=1)
+    return min((library.num_threads for library in _libraries()), default=1)
 
 
-_limit_lock = RLock()
-_limits: list[Any] = []  # one entry a user; the first holds the limit
+_lock = RLock()
+_before: list[Any] = []  # one entry a user, all the same: each BLAS library and how many threads it had
 
 
 @contextmanager
 def one_blas_thread():
-    """BLAS on one thread; the first fit to come sets the limit and the last to leave lifts it, in whatever order."""
-    with _limit_lock:
-        _limits.append(_limits[0] if _limits else _threadpools().limit(limits=1, user_api="blas"))
+    """BLAS on one thread; the first fit to come sets it and the last to leave restores it, in whatever order.
+
+    Without threadpoolctl's own context, which lists all libraries of the process each time: 35 microseconds.
+    """
+    with _lock:
+        if not _before:
+            libraries = [library for library in _libraries() if library.user_api == "blas"]
+            _before.append([(library, library.num_threads) for library in libraries])
+            for library in libraries:
+                library.set_num_threads(1)
+        else:
+            _before.append(_before[0])
     try:
         yield
     finally:
-        with _limit_lock:
-            limit = _limits.pop()
-            if not _limits:
-                limit.restore_original_limits()
+        with _lock:
+            libraries = _before.pop()
+            if not _before:
+                for library, n_threads in libraries:
+                    library.set_num_threads(n_threads)
 
 
 class Workspace:
