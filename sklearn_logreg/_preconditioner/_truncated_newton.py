@@ -8,9 +8,11 @@ import numpy as np
 
 from ._pairs import NEAR, RIDGE
 
-# A step is solved until the gradient of the model has fallen to this share.  With 0.1 the text sets at C = 0.01 to 100
-# took up to a third fewer passes and up to a third more time.
+# A step is solved until the gradient of the model has fallen to this share, or to the root of the violation, which keeps
+# Newton's order (Dembo and Steihaug 1983), but not beyond this share of ``tol``.  With 0.3 throughout, three sets of
+# text at C = 0.01 to 100 took a tenth more time.
 FORCING = 0.3
+MARGIN = 0.8
 # Products with the Hessian in one step.
 MAX_PRODUCTS = 200
 # Steps after which the diagonal is taken anew, beginning with the second: at zero weights it is the same for all.
@@ -54,6 +56,7 @@ class TruncatedNewton:
     def step(self, here, tol, accuracy=FORCING):
         """The step from here, and the slope of J along it."""
         self.look(here)
+        accuracy = min(accuracy, max(here.violation**0.5, MARGIN * tol / max(here.violation, tol)))
         direction = -self.apply(here.standardised, accuracy)
         return self.objective.unstandardise(direction), np.vdot(here.standardised, direction)
 
