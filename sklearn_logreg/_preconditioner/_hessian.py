@@ -15,8 +15,8 @@ from ._symmetric import cholesky, diagonal, principal
 # time on the same sets, most of it on w8a, where a fresh Hessian overshoots among rare features and curvature pairs
 # learn faster.
 SERVICE = 8
-# Passes that a Hessian may take to be bought at every step: fits of breast_cancer take a tenth less time that way, other
-# data of some hundred rows as much.
+# Passes that a Hessian may take to be bought at every step: fits of breast_cancer take a tenth less time that way, those
+# of other data of some hundred rows the same.
 CHEAP = 1.5
 # Least curvature of a direction, in units in which each feature by itself has 1, for single precision: rounding adds or
 # takes up to 2e-6 (nine raw sets at C = 1 and 100), which leaves a preconditioner that is off by less than one half.
@@ -25,6 +25,8 @@ LEAST_CURVATURE = 5e-6
 OVERHEAD = 100_000
 # What a Hessian must take in double precision for single precision to save more than a look at what it lost takes.
 SHORT = 200_000
+# Sweeps of coordinate descent over the Hessian that a model takes with L1, an entry a nanosecond.
+L1_SWEEPS = 20
 
 
 class HessianPreconditioner(Preconditioner):
@@ -46,8 +48,8 @@ class HessianPreconditioner(Preconditioner):
         objective = self.objective
         of_pass = objective.shape[0] * objective.source.nanoseconds + OVERHEAD
         if objective.penalty.l1:
-            # The model is solved at every pass: 20 sweeps of coordinate descent over the Hessian.
-            of_pass += 300_000 + 20 * np.prod(objective.shape) ** 2
+            # The model is solved at every pass.
+            of_pass += 300_000 + L1_SWEEPS * np.prod(objective.shape) ** 2
         return (objective.curvature_nanoseconds(self.dtype) + OVERHEAD) / of_pass
 
     def start_from(self, loss_hessian, pseudo_rows):

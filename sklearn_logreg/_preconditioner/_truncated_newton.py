@@ -8,10 +8,12 @@ import numpy as np
 
 from ._pairs import NEAR, RIDGE
 
-# A step is solved until the gradient of the model has fallen to this share, or to the root of the violation, which keeps
-# Newton's order (Dembo and Steihaug 1983), but not beyond this share of ``tol``.  With 0.3 throughout, three sets of
-# text at C = 0.01 to 100 took a tenth more time.
+# A step is solved until the gradient of the model has fallen to this share, or to this power of the violation, which
+# makes the order of convergence 1.4 (Dembo and Steihaug 1983), but not beyond this share of ``tol``.  With 0.3
+# throughout, text and usps at C = 0.01 to 100 took a tenth more time; with the root of the violation as much on text
+# and usps 7 % more than now.
 FORCING = 0.3
+POWER = 0.4
 MARGIN = 0.8
 # Products with the Hessian in one step.
 MAX_PRODUCTS = 200
@@ -56,7 +58,7 @@ class TruncatedNewton:
     def step(self, here, tol, accuracy=FORCING):
         """The step from here, and the slope of J along it."""
         self.look(here)
-        accuracy = min(accuracy, max(here.violation**0.5, MARGIN * tol / max(here.violation, tol)))
+        accuracy = min(accuracy, max(here.violation**POWER, MARGIN * tol / max(here.violation, tol)))
         direction = -self.apply(here.standardised, accuracy)
         return self.objective.unstandardise(direction), np.vdot(here.standardised, direction)
 
