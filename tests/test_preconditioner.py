@@ -6,7 +6,7 @@ recomputed violation.
 
 import numpy as np
 import pytest
-from conftest import SOLVERS, assert_optimal, fit_quietly, load, make_classes, make_sparse
+from conftest import SOLVERS, assert_optimal, fit_quietly, load, make_classes, make_sparse, one_hot
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
@@ -276,6 +276,17 @@ def test_working_set(make, n_classes, l1_ratio, fit_intercept, has_factor, built
     assert built == ["WorkingSet"]
     assert bool(bought) == has_factor
     assert 0 < np.count_nonzero(model.coef_) < model.coef_.size
+
+
+@pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
+def test_one_hot_features_of_which_most_are_not_zero(l1_ratio, built):
+    # Collinear, so that conjugate gradients on the weighted rows need thousands of products: a Hessian is made instead.
+    rng = np.random.RandomState(0)
+    X = np.hstack([one_hot(rng.randint(4, size=1000), range(4)) for _ in range(15)])
+    y = (X @ rng.normal(size=(60, 7)) + rng.gumbel(size=(1000, 7))).argmax(axis=1)
+    model = fit(sparse.csr_matrix(X), y, 30, C=100.0, l1_ratio=l1_ratio)
+    assert set(built) == {"HessianPreconditioner"}
+    assert np.count_nonzero(model.coef_) > 0.5 * model.coef_.size
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])

@@ -15,8 +15,8 @@ from ._symmetric import cholesky, diagonal, principal
 # time on the same sets, most of it on w8a, where a fresh Hessian overshoots among rare features and curvature pairs
 # learn faster.
 SERVICE = 8
-# Passes that a Hessian may take to be bought at every step: fits of breast_cancer take a tenth less time that way, those
-# of other data of some hundred rows the same.
+# Passes that a Hessian may take to be bought at every step: fits of breast_cancer take a tenth less time that way, of
+# other data of some hundred rows the same.
 CHEAP = 1.5
 # Least curvature of a direction, in units in which each feature by itself has 1, for single precision: rounding adds or
 # takes up to 2e-6 (nine raw sets at C = 1 and 100), which leaves a preconditioner that is off by less than one half.
