@@ -15,15 +15,14 @@ from ._symmetric import cholesky, diagonal, principal
 # time on the same sets, most of it on w8a, where a fresh Hessian overshoots among rare features and curvature pairs
 # learn faster.
 SERVICE = 8
-# Passes that a Hessian may take to be bought at every step: fits of breast_cancer take a tenth less time that way, of
-# other data of some hundred rows the same.
-CHEAP = 1.5
 # Least curvature of a direction, in units in which each feature by itself has 1, for single precision: rounding adds or
 # takes up to 2e-6 (nine raw sets at C = 1 and 100), which leaves a preconditioner that is off by less than one half.
 LEAST_CURVATURE = 5e-6
 # Time that a pass and a Hessian take on no data at all, in nanoseconds.
 OVERHEAD = 100_000
-# What a Hessian must take in double precision for single precision to save more than a look at what it lost takes.
+# Up to this time of a Hessian in double precision, what surrounds it takes as long.  Single precision would save less
+# than a look at what it lost takes; and one is bought at every step, with which fits of breast_cancer take a tenth less
+# time.  Elsewhere that costs up to a third more (phishing).
 SHORT = 200_000
 # Sweeps of coordinate descent over the Hessian that a model takes with L1, an entry a nanosecond.
 L1_SWEEPS = 20
@@ -35,9 +34,10 @@ class HessianPreconditioner(Preconditioner):
     def __init__(self, objective, exact=False):
         super().__init__(objective)
         self.exact = exact
-        is_long = objective.curvature_nanoseconds(np.float64) > SHORT
+        self.is_short = objective.curvature_nanoseconds(np.float64) <= SHORT
         # Half the time; a preconditioner can spare the digits.
-        self.dtype = np.float32 if is_long and not exact and objective.suits_single_precision() else np.float64
+        may_spare = not (exact or self.is_short) and objective.suits_single_precision()
+        self.dtype = np.float32 if may_spare else np.float64
         self.loss_hessian = None
         self.violations = []
         self.used = 0
@@ -99,7 +99,7 @@ class HessianPreconditioner(Preconditioner):
         """
         # With L1 the model is solved at every pass, which costs more than a Hessian, and must be worth it.
         if not self.objective.penalty.l1:
-            if self.price < CHEAP:
+            if self.is_short:
                 return True
             if self.used < min(self.price, SERVICE):
                 return False
