@@ -54,7 +54,7 @@ def descend(objective, coef, trace, random_state, warm=None, baseline=np.inf):
 
 
 def choose(objective):
-    """The class of the preconditioner, and how many unknowns its largest matrix has."""
+    """The class of the preconditioner, and how many unknowns its matrix has: 0 where there is none, as a rule."""
     (n_outputs, q), n_rows = objective.shape, objective.source.n_rows
     size = n_outputs * q
     if objective.penalty.l1:
