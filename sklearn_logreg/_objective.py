@@ -110,7 +110,7 @@ class Objective:
             by_penalty = self.penalty.l2 * W
             gradient[:, : self.n_features] += by_penalty
             standardised[:, : self.n_features] += by_penalty / self.scale
-        value = float(value) / self.total_weight + self.penalty.value(W)
+        value = float(value / self.total_weight + self.penalty.value(W))
         violation = self._violation(W, standardised, float(wrong) / self.total_weight)
         separates = not (missed or self.penalty)
         return Evaluation(coef, value, gradient, standardised, violation, separates, kept)
@@ -236,7 +236,7 @@ class Objective:
             W -= b * self.mean
         W /= self.scale
         if self.constant.size:
-            # What rounding leaves of two equal numbers: more than any violation where float32 columns are all 1e6.
+            # What rounding leaves of two equal numbers: more than any violation if a float32 column is 1e6 throughout.
             W[:, self.constant] = 0.0
         return out
 
@@ -294,8 +294,8 @@ class Objective:
         (H,) = self.source.sum_over_blocks(sums, self.curvature_nanoseconds(dtype))
         scale = np.ones(self.shape)
         self._split(scale)[0][:] = self.scale
-        scale = scale.ravel()
-        H /= np.multiply.outer(scale, scale * (self.total_weight / largest))
+        scale = scale.ravel() * np.sqrt(self.total_weight / largest)
+        H /= np.multiply.outer(scale, scale)
         if is_binary:
             return H
         # The blocks of a class add up to zero, as p_k (1 - p_k) is the sum of p_k p_l over the others: J does not curve

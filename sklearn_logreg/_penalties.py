@@ -14,7 +14,7 @@ class ElasticNet:
     def __init__(self, l1, l2):
         self.l1 = l1
         self.l2 = l2
-        self._is_there = bool(l1) or bool(np.any(l2) if np.ndim(l2) else l2)
+        self._is_there = bool(l1 or np.any(l2))
 
     def value(self, W):
         """The penalty itself."""

@@ -318,6 +318,7 @@ def test_fitted_attributes(solver, n_classes, dtype, fit_intercept, binary, thre
     assert model.n_iter_.shape == (1,) and model.n_iter_.dtype == np.int32
     assert 1 <= model.n_iter_[0] <= 30
     assert model.loss_curve_.shape == (model.n_iter_[0],), "J at every pass"
+    assert type(model.loss_) is type(model.violation_) is float, "no NumPy scalars"
     assert isinstance(model.converged_, bool)
     assert model.converged_ == (model.violation_curve_[-1] <= model.tol)
     assert model.n_features_in_ == 4

@@ -4,6 +4,8 @@ Small limits, set by monkeypatch, send small problems down the paths of large on
 recomputed violation.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from conftest import SOLVERS, assert_optimal, fit_quietly, load, make_classes, make_sparse, one_hot
@@ -18,7 +20,7 @@ from sklearn_logreg._preconditioner import _choice, _hessian, _working_set
 from sklearn_logreg._preconditioner._hessian import HessianPreconditioner
 from sklearn_logreg._preconditioner._lasso import lasso
 from sklearn_logreg._preconditioner._pairs import CurvaturePairs
-from sklearn_logreg._preconditioner._truncated_newton import conjugate_gradients
+from sklearn_logreg._preconditioner._truncated_newton import TruncatedNewton, conjugate_gradients
 from sklearn_logreg._sources import make_source
 
 
@@ -136,7 +138,7 @@ def precision_of_a_hessian(X, y, C):
 @pytest.fixture
 def single_precision(monkeypatch):
     """Hessians of small data in single precision too, where nothing speaks against it but that it saves no time."""
-    monkeypatch.setattr(_hessian, "SHORT", 0)
+    monkeypatch.setattr(_hessian, "CHEAP", 0)
 
 
 @pytest.mark.parametrize("make", [np.ascontiguousarray, sparse.csr_matrix])
@@ -220,6 +222,46 @@ def test_a_constant_column_of_float32(make, n_classes, l1_ratio, constant):
     assert model.n_iter_[0] <= 20
     assert_allclose(model.coef_[:, 0], 0.0, atol=1e-6, err_msg="a constant column has no say")
     assert model.duality_gap_ <= 1e-6 * model.loss_
+
+
+@pytest.mark.parametrize("n_rows, is_cheap", [(300, True), (9000, False)])
+def test_a_cheap_hessian_is_taken_at_every_step(n_rows, is_cheap, monkeypatch):
+    # Then it is Newton's method, which squares the violation; else one serves for several passes.
+    points = []
+    look = HessianPreconditioner.look
+
+    def spy(self, here):
+        if self.objective.source.n_rows == n_rows:
+            points.append(here)
+        return look(self, here)
+
+    monkeypatch.setattr(HessianPreconditioner, "look", spy)
+    X, y = make_classes(n_rows, 30, seed=4)
+    model = fit(X, y, 20)
+    assert (len(points) == model.n_iter_[0] - 1) == is_cheap
+    if is_cheap:
+        assert model.violation_curve_[-1] <= 10.0 * model.violation_curve_[-2] ** 1.5
+
+
+@pytest.mark.parametrize(
+    "violation, tol, share",
+    [
+        (0.5, 1e-6, 0.3),  # far away, where the model says little
+        (1e-3, 1e-9, 1e-3**0.4),  # nearer
+        (2e-6, 1e-6, 0.3),  # a step that is not needed whole
+        (1e-5, 1e-6, 0.08),
+    ],
+)
+def test_a_newton_step_is_solved_as_far_as_it_leads(violation, tol, share, monkeypatch):
+    seen = []
+    apply = TruncatedNewton.apply
+    monkeypatch.setattr(TruncatedNewton, "apply", lambda self, g, accuracy: seen.append(accuracy) or apply(self, g))
+    X, y = make_classes(50, 4, seed=4)
+    loss = LogLoss()
+    objective = Objective(make_source(X), loss.encode(y == 1), None, loss, ElasticNet(0.0, 0.01), True)
+    here = replace(objective.evaluate(np.zeros(objective.shape)), violation=violation)
+    TruncatedNewton(objective).step(here, tol)
+    assert_allclose(seen, share)
 
 
 def test_conjugate_gradients_solve_a_linear_system():

@@ -1,15 +1,19 @@
 """Every storage of a tiny matrix times every product, compared with its dense float64 array."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.utils import check_array
+from threadpoolctl import threadpool_limits
 
 from sklearn_logreg._losses import LogLoss, SoftmaxLoss
 from sklearn_logreg._objective import Objective
 from sklearn_logreg._penalties import ElasticNet
-from sklearn_logreg._sources import Workspace, _base, make_source
+from sklearn_logreg._sources import Workspace, _base, _threads, make_source
+from sklearn_logreg._sources._threads import one_blas_thread
 
 N, P = 37, 6
 
@@ -98,7 +102,9 @@ def assert_close(actual, expected, source):
 
 
 @pytest.mark.parametrize("storage", [*STORAGES, "memmap"])
-def test_products_agree_with_the_dense_array(storage, block_rows, tmp_path):
+@pytest.mark.parametrize("small_product", [0, np.inf])
+def test_products_agree_with_the_dense_array(storage, small_product, block_rows, tmp_path, monkeypatch):
+    monkeypatch.setattr(_base, "SMALL_PRODUCT", small_product)
     X, full = stored(storage, tmp_path)
     rows = block_rows(X)
     source = make_source(freeze(X))
@@ -207,6 +213,59 @@ def test_an_error_in_a_thread_is_raised_and_the_source_stays_usable(make, monkey
         with pytest.raises(FloatingPointError, match="block"):
             source.sum_over_blocks(fail)
     assert_array_equal(source.combine(np.ones((1, 2000))), np.full((1, P), 2000.0))
+
+
+@pytest.fixture
+def blas_threads():
+    """BLAS on two threads, whatever the machine; a function that says on how many it is."""
+    libraries = [library for library in _threads._libraries() if library.user_api == "blas"]
+    before = [library.num_threads for library in libraries]
+    for library in libraries:
+        _threads._set_threads(library, 2)
+    if any(library.num_threads != 2 for library in libraries):
+        pytest.skip("this BLAS has one thread")
+    yield lambda: {library.num_threads for library in libraries}
+    for library, n_threads in zip(libraries, before, strict=True):
+        _threads._set_threads(library, n_threads)
+
+
+def test_blas_has_one_thread_until_the_last_fit_leaves(blas_threads):
+    with ThreadPoolExecutor(1) as first, ThreadPoolExecutor(1) as second:
+        first.submit(one_blas_thread.__enter__).result()
+        second.submit(one_blas_thread.__enter__).result()
+        first.submit(one_blas_thread.__exit__).result()
+        assert second.submit(blas_threads).result() == {1}
+        second.submit(one_blas_thread.__exit__).result()
+        assert second.submit(blas_threads).result() == {2}
+
+
+def test_a_fit_in_one_thread_leaves_limits_in_others_to_work(blas_threads):
+    # threadpoolctl has one thread at a time set the number of OpenBLAS's threads: it must be let go.
+    def under(limit):
+        with limit:
+            return blas_threads()
+
+    with one_blas_thread:
+        pass
+    with ThreadPoolExecutor(1) as other:
+        assert other.submit(under, one_blas_thread).result() == {1}
+        assert other.submit(lambda: under(threadpool_limits(1))).result() == {1}
+    assert under(one_blas_thread) == {1}
+    assert blas_threads() == {2}
+
+
+def test_a_limit_that_is_not_ours_is_not_lifted(blas_threads):
+    with threadpool_limits(1):
+        with one_blas_thread:
+            assert blas_threads() == {1}
+        assert blas_threads() == {1}
+    assert blas_threads() == {2}
+
+
+def test_blas_is_restored_after_an_error(blas_threads):
+    with pytest.raises(FloatingPointError), one_blas_thread:
+        raise FloatingPointError
+    assert blas_threads() == {2}
 
 
 @pytest.mark.parametrize("sparse_format", ["matrix", "array"])

@@ -9,7 +9,7 @@ from sklearn.utils import check_random_state
 
 from .._result import Result, Trace
 from .._solvers import preconditioned
-from ._hessian import L1_SWEEPS, HessianPreconditioner
+from ._hessian import HessianPreconditioner, model_nanoseconds
 from ._row_space import RowSpacePreconditioner
 from ._truncated_newton import TruncatedNewton
 from ._working_set import WorkingSet
@@ -21,11 +21,11 @@ MAX_HESSIAN = 2000
 # up to which it serves however few the rows.
 MAX_L1_HESSIAN = 5000
 LEAST_ROW_MODEL = 300
-# Passes that a Hessian and the sweeps over it must cost for the weighted rows to be better.  One-hot features, of which
-# most are not zero, cost 19 to 32: softmax with seven classes of 200 took 0.6 s instead of 2 s at C = 1 and 2.7 s
-# instead of 148 s at C = 100.  Text and more features than rows cost 46 to 1400 and take a half to a hundredth of the
-# time on the rows.
-DEAR = 35.0
+# Where a Hessian and the model on it cost more than this many passes, the model on the weighted rows is faster.  On
+# one-hot features, most of which are not zero, they cost 19 to 32: seven classes of 200 features took 0.6 s by the
+# Hessian and 2 s on the rows at C = 1, 2.7 s and 148 s at C = 100.  On text, and on more features than rows, they cost
+# 46 to 1400, and the rows take a half to a hundredth of the time.
+MAX_PASSES = 35.0
 # Rows an unknown in the largest sample: 16 took four fifths of the time of 64 on eight raw sets at C = 1 and 100.
 SAMPLE = 16
 # Rows up to which the span of the rows is used, when they are fewer than the features; and the time that it takes
@@ -54,16 +54,18 @@ def descend(objective, coef, trace, random_state, warm=None, baseline=np.inf):
 
 
 def choose(objective):
-    """The class of the preconditioner, and how many unknowns its matrix has: 0 where there is none, as a rule."""
+    """The class of the preconditioner, and how many unknowns its matrix has: 0 where one is the exception."""
     (n_outputs, q), n_rows = objective.shape, objective.source.n_rows
     size = n_outputs * q
     if objective.penalty.l1:
         # What a sweep of coordinate descent costs on either.  (A sample has one L2 a feature.)
         is_sample = np.ndim(objective.penalty.l2) > 0
-        dear = size > LEAST_ROW_MODEL and size**2 > n_outputs * objective.source.n_entries and not is_sample
-        of_hessian = objective.curvature_nanoseconds(np.float32) + L1_SWEEPS * size**2
-        dear = dear and of_hessian > DEAR * n_outputs * objective.source.nanoseconds
-        return (WorkingSet, 0) if dear or size > MAX_L1_HESSIAN else (HessianPreconditioner, size)
+        has_few_entries = size > LEAST_ROW_MODEL and size**2 > n_outputs * objective.source.n_entries
+        of_hessian = objective.curvature_nanoseconds(np.float32) + model_nanoseconds(objective)
+        is_expensive = of_hessian > MAX_PASSES * n_outputs * objective.source.nanoseconds
+        if size > MAX_L1_HESSIAN or (has_few_entries and is_expensive and not is_sample):
+            return WorkingSet, 0
+        return HessianPreconditioner, size
     in_row_space = ROW_SPACE_NANOSECONDS * n_rows**3 <= 100.0 * n_outputs * objective.source.nanoseconds
     if objective.penalty and n_rows < min(objective.n_features, MAX_ROW_SPACE) and in_row_space:
         return RowSpacePreconditioner, n_rows

@@ -1,4 +1,4 @@
-"""The Hessian on a sample of rows, or on all: bought when it is cheaper than the passes that it saves."""
+"""The Hessian on a sample of rows, or on all: bought at every step, or when it is cheaper than the passes it saves."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from scipy.linalg.lapack import dpocon, dpotrf, dpotrs
 
 from ._lasso import lasso
 from ._pairs import NEAR, RIDGE, Preconditioner
-from ._symmetric import cholesky, diagonal, principal
+from ._symmetric import cholesky, diagonal, principal_submatrix
 
 # A Hessian serves for the passes that it cost, or this many, before it is replaced: with 0 it took five fourths of the
 # time on the same sets, most of it on w8a, where a fresh Hessian overshoots among rare features and curvature pairs
@@ -20,24 +20,27 @@ SERVICE = 8
 LEAST_CURVATURE = 5e-6
 # Time that a pass and a Hessian take on no data at all, in nanoseconds.
 OVERHEAD = 100_000
-# Up to this time of a Hessian in double precision, what surrounds it takes as long.  Single precision would save less
-# than a look at what it lost takes; and one is bought at every step, with which fits of breast_cancer take a tenth less
-# time.  Elsewhere that costs up to a third more (phishing).
-SHORT = 200_000
-# Sweeps of coordinate descent over the Hessian that a model takes with L1, an entry a nanosecond.
-L1_SWEEPS = 20
+# Time up to which a Hessian in double precision is cheap, as what surrounds it takes as long: single precision would
+# save less than a look at what it lost takes, and fits of breast_cancer take a tenth less time with a Hessian at every
+# step.  On larger data that takes up to a third more (phishing).
+CHEAP = 200_000
+
+
+def model_nanoseconds(objective):
+    """Time that the model of a step with L1 takes, roughly: 20 sweeps of coordinate descent over the Hessian."""
+    return 300_000 + 20 * int(np.prod(objective.shape)) ** 2
 
 
 class HessianPreconditioner(Preconditioner):
-    """Inverse Hessian on a sample of rows, bought again on all rows when that is cheaper than the passes it saves."""
+    """Inverse Hessian on a sample of rows, bought again on all where it is cheap or saves more passes than it costs."""
 
     def __init__(self, objective, exact=False):
         super().__init__(objective)
         self.exact = exact
-        self.is_short = objective.curvature_nanoseconds(np.float64) <= SHORT
+        self.is_cheap = objective.curvature_nanoseconds(np.float64) <= CHEAP
         # Half the time; a preconditioner can spare the digits.
-        may_spare = not (exact or self.is_short) and objective.suits_single_precision()
-        self.dtype = np.float32 if may_spare else np.float64
+        is_single = not (exact or self.is_cheap) and objective.suits_single_precision()
+        self.dtype = np.float32 if is_single else np.float64
         self.loss_hessian = None
         self.violations = []
         self.used = 0
@@ -49,7 +52,7 @@ class HessianPreconditioner(Preconditioner):
         of_pass = objective.shape[0] * objective.source.nanoseconds + OVERHEAD
         if objective.penalty.l1:
             # The model is solved at every pass.
-            of_pass += 300_000 + L1_SWEEPS * np.prod(objective.shape) ** 2
+            of_pass += model_nanoseconds(objective)
         return (objective.curvature_nanoseconds(self.dtype) + OVERHEAD) / of_pass
 
     def start_from(self, loss_hessian, pseudo_rows):
@@ -93,17 +96,19 @@ class HessianPreconditioner(Preconditioner):
         self.violations = [here.violation]
 
     def _pays(self, tol):
-        """Is a new Hessian cheaper than the passes it saves, at the rate of convergence of the last three?
+        """Is a new Hessian cheap, or cheaper than the passes it saves, at the rate of convergence of the last three?
 
-        After it, some three passes remain to be made.
+        After it, some three passes remain to be made.  With L1 the model is solved at every pass, which costs more than
+        a Hessian and must be worth it: none serves longer than it pays.
         """
-        # With L1 the model is solved at every pass, which costs more than a Hessian, and must be worth it.
         if not self.objective.penalty.l1:
-            if self.is_short:
+            if self.is_cheap:
                 return True
             if self.used < min(self.price, SERVICE):
                 return False
         recent = self.violations[-4:]
+        if recent[-1] <= tol:
+            return False
         rate = 0.3  # of a fresh Hessian on eight rows an unknown
         if len(recent) > 1:
             rate = min(max((recent[-1] / recent[0]) ** (1.0 / (len(recent) - 1)), 0.003), 0.97)
@@ -145,7 +150,7 @@ class HessianPreconditioner(Preconditioner):
     def on(self, free):
         """The inverse of the Hessian's part on the entries that are free, as a function of a gradient."""
         A = np.flatnonzero(free)
-        H = principal(self.hessian, A)
+        H = principal_submatrix(self.hessian, A)
         # Above what rounding in single precision leaves of a direction without curvature.
         diagonal(H)[:] *= 1.0 + LEAST_CURVATURE
         factor = cholesky(H, RIDGE * np.diagonal(H))
@@ -162,7 +167,8 @@ class HessianPreconditioner(Preconditioner):
 
     def update(self, here, there):
         if not self.objective.penalty.l1:
-            return super().update(here, there)
+            # A Hessian that serves for one step has nothing to learn from it.
+            return None if self.is_cheap else super().update(here, there)
         # The model is needed itself, not its inverse: correct the matrix (BFGS).
         step = self.objective.standardise(there.coef - here.coef).ravel()
         change = (there.standardised - here.standardised).ravel()

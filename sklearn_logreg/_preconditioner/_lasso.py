@@ -9,7 +9,7 @@ from scipy.linalg.lapack import dpotrs
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import enet_path
 
-from ._symmetric import cholesky, diagonal, principal
+from ._symmetric import cholesky, diagonal, principal_submatrix
 
 # Sweeps of coordinate descent between two polishes, and rounds of both.
 SWEEPS = 20
@@ -55,7 +55,7 @@ def lasso(H, g, scale, penalty, w, accuracy, n_classes=1):
         # One coordinate at a time crawls along directions that are nearly flat; all that are not zero at once do not.
         A = np.flatnonzero(v)
         sign = np.sign(v[A])
-        u = orthant_minimum(principal(H, A), target[A] - l1 * sign / scale[A], scale[A] * v[A], sign, 1e-10)
+        u = orthant_minimum(principal_submatrix(H, A), target[A] - l1 * sign / scale[A], scale[A] * v[A], sign, 1e-10)
         v[A] = u / scale[A]
         if is_accurate():
             break
@@ -90,7 +90,7 @@ def orthant_minimum(H, goal, u, sign, ridge):
         A = np.flatnonzero((u != 0.0) | (sign == 0.0))
         if not len(A):
             break
-        H_A = principal(H, A)
+        H_A = principal_submatrix(H, A)
         curvatures = diagonal(H_A)
         curvatures *= 1.0 + ridge
         step = np.zeros_like(u)

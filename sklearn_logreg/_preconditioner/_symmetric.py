@@ -1,6 +1,6 @@
-"""Symmetric matrices: their parts and diagonals, and Cholesky factors where they are positive but for rounding.
+"""Symmetric matrices: parts, diagonals, and Cholesky factors of those that are positive definite but for rounding.
 
-NumPy's own ways, ``np.ix_`` and ``np.diag_indices``, take 5 and 8 microseconds on the smallest matrix, these one.
+``np.ix_`` and ``np.diag_indices`` take 5 and 8 microseconds on the smallest matrix, what is here takes one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from scipy.linalg.lapack import dpotrf
 MAX_SHIFTS = 20
 
 
-def principal(H, A):
+def principal_submatrix(H, A):
     """The rows and columns A of H."""
     return H.take(A, axis=0).take(A, axis=1)
 

@@ -8,12 +8,13 @@ import numpy as np
 
 from ._pairs import NEAR, RIDGE
 
-# A step is solved until the gradient of the model has fallen to this share, or to this power of the violation, which
-# makes the order of convergence 1.4 (Dembo and Steihaug 1983), but not beyond this share of ``tol``.  With 0.3
-# throughout, text and usps at C = 0.01 to 100 took a tenth more time; with the root of the violation as much on text
-# and usps 7 % more than now.
+# A step is solved until the gradient of the model has fallen to a share of where it began, the forcing term (Dembo and
+# Steihaug 1983): at most this;
 FORCING = 0.3
+# near the optimum this power of the violation, for convergence of order 1.4: with 0.3 throughout, text and usps at
+# C = 0.01 to 100 took a tenth more time, with the square root usps took 7 % more;
 POWER = 0.4
+# but nothing is gained where the next violation is below this share of tol.
 MARGIN = 0.8
 # Products with the Hessian in one step.
 MAX_PRODUCTS = 200

@@ -12,7 +12,7 @@ from scipy.linalg.blas import dtrsv
 from .._losses import secant_curvature
 from ._lasso import median_free, orthant_minimum, sweep
 from ._pairs import NEAR
-from ._symmetric import cholesky, principal
+from ._symmetric import cholesky, principal_submatrix
 from ._truncated_newton import conjugate_gradients
 
 # Value of the intercept's column: coordinate descent penalises every weight, this one by next to nothing.
@@ -327,7 +327,7 @@ class RowModel:
         u = V[free] / unit
         u = orthant_minimum(H, downhill[free] * unit + H @ u, u, sign[free], 1e-12)
         stays = (u != 0.0) | (sign[free] == 0.0)
-        self.factor.take(self.entries[free][stays], principal(H, np.flatnonzero(stays)), unit[stays])
+        self.factor.take(self.entries[free][stays], principal_submatrix(H, np.flatnonzero(stays)), unit[stays])
         return u * unit
 
     def _conjugate(self, free, downhill, goal, price):

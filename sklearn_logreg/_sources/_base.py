@@ -79,7 +79,7 @@ class Source:
 
     @cached_property
     def _pool(self):
-        return ThreadPoolExecutor(len(self._workspaces))
+        return ThreadPoolExecutor(len(self._workspaces), initializer=one_blas_thread.limit)
 
     def without_blas_threads(self, n_unknowns):
         """A context in which BLAS runs on one thread, unless a matrix has so many unknowns that it needs more.
@@ -89,7 +89,7 @@ class Source:
         if n_unknowns > MAX_SERIAL_UNKNOWNS:
             return nullcontext()
         len(self._workspaces)  # sees how many threads are allowed before the limit is set
-        return one_blas_thread()
+        return one_blas_thread
 
     def sum_over_blocks(self, function, nanoseconds=None):
         """Sums of the entries of function(X_b, rows, work) over all row blocks.
@@ -121,7 +121,7 @@ class Source:
                 free.put(work)
 
         # The threads map the blocks; BLAS threads inside them would compete for the same cores.
-        with one_blas_thread():
+        with one_blas_thread:
             return _sum_in_order(self._pool.map(on_a_thread, self.groups))
 
     def centred(self, X_b, mean, intercept, work, dtype=np.float64):
@@ -136,7 +136,7 @@ class Source:
         return Z
 
     def gram(self, X_b, h, mean, intercept, work, dtype=np.float64):
-        """sum_i h_i z_i z_i' with z = (x - mean, 1); ``dtype`` is that of the products."""
+        """sum_i h_i z_i z_i' with z = (x - mean, 1), symmetric but for rounding; ``dtype`` is that of the products."""
         Z = self.centred(X_b, mean, intercept, work, dtype)
         if len(Z) * Z.size <= SMALL_PRODUCT:
             return np.dot(Z * h.astype(dtype, copy=False), Z.T).astype(np.float64, copy=False)
