@@ -21,9 +21,12 @@ SHARP = 1e-11
 LEAST_PRODUCTS = 4
 # Times that the own model may say anew which weights are zero.
 MAX_ROUNDS = 4
-# With L1, how far the model of that step is solved, against the violation at hand: nothing must be left in the units of
-# any feature.
+# With L1, what the model of that step may leave of a feature's gradient, against l1: by so much the dual point is
+# shrunk.  And how far the model is solved for that, against the violation at hand: at least, and with a Hessian at
+# most, which is as far as rounding allows.
+SHRUNK = 1e-9
 MODEL_ACCURACY = 1e-8
+MOST_ACCURATE = 1e-12
 
 
 def look_ahead(objective, here, n_passes, preconditioner):
@@ -144,21 +147,20 @@ def _on_support(objective, here, preconditioner, max_products):
 def _proximal_newton_step(objective, here, n_passes, preconditioner):
     """With L1: the step to the minimum of the model, by an exact Hessian if that is not too large."""
     kind = choose(objective)[0]
+    largest = objective.distance(here).max(initial=0.0) * objective.scale.max()
+    accuracy = SHRUNK * objective.penalty.l1 / max(largest, 1e-300)
     if kind is HessianPreconditioner and np.prod(objective.shape) <= MAX_HESSIAN:
         exact, step = HessianPreconditioner(objective, exact=True), None
         products = objective.curvature_nanoseconds(exact.dtype) / objective.source.nanoseconds
         if products >= 2 * LEAST_PRODUCTS and preconditioner is not None and preconditioner.is_ready:
             # Raw data may not let them arrive: half the price may be lost.
             step = _on_support(objective, here, preconditioner, 0.5 * products)
-        return exact.step(here, 0.0, MODEL_ACCURACY)[0] if step is None else step
+        accuracy = np.clip(accuracy, MOST_ACCURATE, MODEL_ACCURACY)
+        return exact.step(here, 0.0, accuracy)[0] if step is None else step
     if preconditioner is None:
         return np.zeros(objective.shape)
     if kind is not WorkingSet:
         return preconditioner.step(here, 0.2 * here.violation)[0]
-    accuracy = 0.1
-    if here.violation < NEAR:
-        # What is left of a feature's gradient, against l1, shrinks the dual point by so much.
-        largest = objective.distance(here).max(initial=0.0) * objective.scale.max()
-        accuracy = np.clip(1e-9 * objective.penalty.l1 / max(largest, 1e-300), MODEL_ACCURACY, 0.1)
+    accuracy = np.clip(accuracy, MODEL_ACCURACY, 0.1) if here.violation < NEAR else 0.1
     # Without a limit of the violation to reach, it is the step of one model.
     return preconditioner.step(here, np.inf, accuracy)[0]
