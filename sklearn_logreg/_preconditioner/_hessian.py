@@ -141,7 +141,7 @@ class HessianPreconditioner(Preconditioner):
         shift = RIDGE * self.objective.loss.curvature_bound
         if not penalty:
             # Where nothing curves J (collinear features) its gradient is rounding, and a step there would be noise.
-            H += shift * np.eye(len(H))
+            diagonal(H)[:] += shift
         self.hessian = H
         if not penalty.l1:
             # With L1 the matrix itself is the model.
@@ -190,7 +190,7 @@ class HessianPreconditioner(Preconditioner):
             H_bw = blocks[:, p, :, :p].reshape(n_outputs, size)
             H_bb = blocks[:, p, :, p].copy()
             # Singular where a class has no probability left in any row.
-            diagonal(H_bb)[:] += 1e-14 * np.diagonal(H_bb).max() or RIDGE
+            diagonal(H_bb)[:] += 1e-14 * diagonal(H_bb).max() or RIDGE
             follow = np.linalg.solve(H_bb, np.column_stack([H_bw, gradient[:, p]]))
             H = H - H_bw.T @ follow[:, :-1]
             g = g - H_bw.T @ follow[:, -1]

@@ -12,7 +12,7 @@ from scipy.linalg.blas import dtrsv
 from .._losses import secant_curvature
 from ._lasso import median_free, orthant_minimum, sweep
 from ._pairs import NEAR
-from ._symmetric import cholesky, principal_submatrix
+from ._symmetric import cholesky, diagonal, principal_submatrix
 from ._truncated_newton import conjugate_gradients
 
 # Value of the intercept's column: coordinate descent penalises every weight, this one by next to nothing.
@@ -314,7 +314,7 @@ class RowModel:
                 H[ends[k] : ends[k + 1], ends[m] : ends[m + 1]] = block
                 if k != m:
                     H[ends[m] : ends[m + 1], ends[k] : ends[k + 1]] = block.T
-        H[np.arange(len(H)), np.arange(len(H))] += np.broadcast_to(self.l2, free.shape)[free]
+        diagonal(H)[:] += np.broadcast_to(self.l2, free.shape)[free]
         return H
 
     def _direct(self, free, downhill, V, sign):
@@ -387,14 +387,14 @@ class RowModel:
         """
         is_weight = self.is_weight[some]
         squares = sparse.csc_matrix((X.data**2, X.indices, X.indptr), X.shape) if sparse.issparse(X) else np.square(X)
-        diagonal = (squares.T @ self.h.T).T + self.l2[some]
-        mean, inverse = np.zeros_like(diagonal), np.zeros_like(diagonal)
+        curvatures = (squares.T @ self.h.T).T + self.l2[some]
+        mean, inverse = np.zeros_like(curvatures), np.zeros_like(curvatures)
         if is_centred:
-            weight = diagonal[:, ~is_weight].sum(axis=1, keepdims=True)
+            weight = curvatures[:, ~is_weight].sum(axis=1, keepdims=True)
             np.divide((X.T @ (KAPPA * self.h).T).T, weight, out=mean, where=free & is_weight & (weight > 0.0))
             # Constant columns have no curvature then but for rounding.
-            diagonal = np.maximum(diagonal - mean**2 * weight, 1e-8 * diagonal)
-        np.divide(1.0, diagonal, out=inverse, where=free & (diagonal > 0.0))
+            curvatures = np.maximum(curvatures - mean**2 * weight, 1e-8 * curvatures)
+        np.divide(1.0, curvatures, out=inverse, where=free & (curvatures > 0.0))
 
         def condition(residual):
             out = inverse * (residual - mean * residual[:, ~is_weight].sum(axis=1, keepdims=True))
