@@ -23,9 +23,14 @@ def secant_curvature(size):
     """
     h = size * (1.0 - size)
     is_wrong = size > 0.5
-    wrong = np.clip(size[is_wrong], 0.5001, 1.0 - 1e-16)
-    h[is_wrong] = (wrong - 0.5) / np.log(wrong / (1.0 - wrong))
+    h[is_wrong] = _secant(size[is_wrong])
     return h
+
+
+def _secant(size):
+    """The same of residuals that all exceed 1/2."""
+    size = np.minimum(np.maximum(size, 0.5001), 1.0 - 1e-16)
+    return (size - 0.5) / np.log(size / (1.0 - size))
 
 
 def constant_loss(class_weights):
@@ -83,7 +88,7 @@ class LogLoss:
         h = e / np.square(1.0 + e)
         if codes is not None:
             is_wrong = raw * codes > 0.0
-            h[is_wrong] = secant_curvature(1.0 / (1.0 + e[is_wrong]))
+            h[is_wrong] = _secant(1.0 / (1.0 + e[is_wrong]))
         return h
 
     def all_probabilities(self, raw):
