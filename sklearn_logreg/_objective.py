@@ -276,28 +276,20 @@ class Objective:
         Unless ``exact``, rows far on the wrong side are given more curvature.  Products are formed in ``dtype``.  Reads
         every row once.
         """
-        is_binary = self.loss.n_outputs == 1
-        largest = 1.0 if self.weight is None else self.weight.max()
+        if self.loss.n_outputs == 1:
+            return self.class_curvatures(here, exact, dtype)[0]
+        largest = self._largest_weight()
 
         def sums(X_b, rows, work):
-            raw = self._raw_at(here, X_b, rows, work)
-            codes = None if exact else self.codes[rows]
-            P = self.loss.curvature(raw, codes) if is_binary else self.loss.probabilities(raw)
-            weight = None if self.weight is None else self.weight[rows] / largest
-            # Single precision may not hold the features; the caller sees it by the result.
+            P = self.loss.probabilities(self._raw_at(here, X_b, rows, work))
+            if self.weight is not None:
+                P *= np.sqrt(self.weight[rows] / largest)
             with np.errstate(over="ignore", invalid="ignore"):
-                if is_binary:
-                    h = P[0] if weight is None else P[0] * weight
-                    return (self.source.gram(X_b, h, self.mean, self.fit_intercept, work, dtype),)
-                return (self._between_classes(X_b, P, weight, work, dtype),)
+                return (self._between_classes(X_b, P, work, dtype),)
 
         (H,) = self.source.sum_over_blocks(sums, self.curvature_nanoseconds(dtype))
-        scale = np.ones(self.shape)
-        self._split(scale)[0][:] = self.scale
-        scale = scale.ravel() * np.sqrt(self.total_weight / largest)
+        scale = np.tile(self._curvature_scale(), self.shape[0])
         H /= np.multiply.outer(scale, scale)
-        if is_binary:
-            return H
         # The blocks of a class add up to zero, as p_k (1 - p_k) is the sum of p_k p_l over the others: J does not curve
         # where all classes move together, whatever the rounding.
         blocks = -H.reshape(*self.shape, *self.shape)
@@ -306,6 +298,33 @@ class Objective:
             blocks[k, :, k] = -blocks[k].sum(axis=1)
         return blocks.reshape(H.shape)
 
+    def class_curvatures(self, here, exact=False, dtype=np.float64):
+        """The same for each class by itself: the diagonal blocks, shape (n_outputs, q, q)."""
+        largest = self._largest_weight()
+
+        def sums(X_b, rows, work):
+            h = self.loss.curvature(self._raw_at(here, X_b, rows, work), None if exact else self.codes[rows])
+            if self.weight is not None:
+                h = h * (self.weight[rows] / largest)
+            # Single precision may not hold the features; the caller sees it by the result.
+            with np.errstate(over="ignore", invalid="ignore"):
+                return [self.source.gram(X_b, h_k, self.mean, self.fit_intercept, work, dtype) for h_k in h]
+
+        H = np.array(self.source.sum_over_blocks(sums, self.class_curvatures_nanoseconds(dtype)))
+        scale = self._curvature_scale()
+        H /= np.multiply.outer(scale, scale)
+        return H
+
+    def _largest_weight(self):
+        """What weights are divided by in sums that single precision must hold."""
+        return 1.0 if self.weight is None else self.weight.max()
+
+    def _curvature_scale(self):
+        """What makes such a sum of products of features a mean in standardised coordinates, divided by it twice."""
+        scale = np.ones(self.shape[1])
+        scale[: self.n_features] = self.scale
+        return scale * np.sqrt(self.total_weight / self._largest_weight())
+
     def suits_single_precision(self):
         """Do the digits of float32 do for a Hessian: none lost to means far from zero, no square out of range?"""
         return bool(np.all((np.abs(self.mean) <= 100.0 * self.scale) & (np.abs(np.log10(self.scale)) < 12.0)))
@@ -313,7 +332,13 @@ class Objective:
     def curvature_nanoseconds(self, dtype):
         """Time that :meth:`curvature` takes on one thread, roughly."""
         n_outputs = self.shape[0]
-        return n_outputs * (n_outputs + 1) / 8 * np.dtype(dtype).itemsize * self.source.gram_nanoseconds
+        if n_outputs == 1:
+            return self.class_curvatures_nanoseconds(dtype)
+        return n_outputs * (n_outputs + 1) / 8 * np.dtype(dtype).itemsize * self.source.dense_gram_nanoseconds
+
+    def class_curvatures_nanoseconds(self, dtype):
+        """Time that :meth:`class_curvatures` takes on one thread, roughly."""
+        return self.shape[0] / 4 * np.dtype(dtype).itemsize * self.source.gram_nanoseconds
 
     def hessian_product(self, here, exact=False, with_diagonal=False):
         """The Hessian of J, as a function of a step in standardised coordinates, and its diagonal.
@@ -365,10 +390,10 @@ class Objective:
 
         return product, np.maximum(diagonal / self.total_weight, 0.0) + l2
 
-    def _between_classes(self, X_b, P, weight, work, dtype):
-        """sum_i s_i (p_i p_i') kron (x_i x_i'), with x centred: what couples the classes of softmax."""
+    def _between_classes(self, X_b, P, work, dtype):
+        """sum_i (p_i p_i') kron (x_i x_i'), with x centred: what couples the classes of softmax."""
         Z = self.source.centred(X_b, self.mean, self.fit_intercept, work, dtype)
-        P = (P if weight is None else P * np.sqrt(weight)).astype(dtype, copy=False)
+        P = P.astype(dtype, copy=False)
         size = len(P) * len(Z)
         total = np.zeros((size, size))
         n_columns = max(BETWEEN_ENTRIES // size, 1)

@@ -164,6 +164,8 @@ def test_curvature_by_a_five_point_stencil(n_classes, softmax, storage, weighted
         assert_allclose(objective.curvature(at, exact=True), H, atol=1e-10)
         single = objective.curvature(at, exact=True, dtype=np.float32)
         assert_allclose(single, H, atol=1e-5)
+        of_classes = np.einsum("kikj->kij", H.reshape(*coef.shape, *coef.shape))
+        assert_allclose(objective.class_curvatures(at, exact=True), of_classes, atol=1e-10)
         if len(coef) > 1:
             together = single.reshape(*coef.shape, *coef.shape).sum(axis=2)
             assert_allclose(together, 0.0, atol=1e-15, err_msg="J is flat where all classes move together")

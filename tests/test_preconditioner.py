@@ -65,7 +65,8 @@ def test_raw_breast_cancer(breast_cancer):
 
 def test_raw_digits(digits, built):
     fit(*digits, 60)
-    assert "HessianPreconditioner" in built
+    # A Hessian of ten classes costs more than all the products of a fit.
+    assert built == ["TruncatedNewton"]
 
 
 @pytest.mark.parametrize("C", [0.01, 1.0, 100.0])
@@ -405,14 +406,53 @@ def test_row_model_is_minimised_to_the_accuracy_asked_for():
 
 
 @pytest.mark.parametrize("make", [np.ascontiguousarray, sparse.csr_matrix])
-@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("n_classes, price", [(2, np.inf), (3, np.inf), (3, 0), (3, 5)])
 @pytest.mark.parametrize("fit_intercept", [False, True])
-def test_truncated_newton(make, n_classes, fit_intercept, built, monkeypatch):
+@pytest.mark.parametrize("C", [1.0, np.inf])
+def test_truncated_newton(make, n_classes, price, fit_intercept, C, built, monkeypatch):
+    # Preconditioned by the diagonal, and for softmax by the blocks of a class: at once, or after some products.
+    taken = []
+    take = TruncatedNewton._take_blocks
+    monkeypatch.setattr(TruncatedNewton, "_take_blocks", lambda self: taken.append(self.here) or take(self))
+    monkeypatch.setattr(TruncatedNewton, "_price", lambda self: price)
     monkeypatch.setattr(_choice, "MAX_HESSIAN", 5)
     X, y = make_sparse(300, 20, 0.3, n_classes, seed=10)
     X = X @ sparse.diags(np.logspace(-3, 3, 20))
-    fit(make(X.toarray()) if make is np.ascontiguousarray else X.tocsr(), y, 40, fit_intercept=fit_intercept)
+    weight = np.random.RandomState(0).randint(1, 4, size=300).astype(float)
+    X = X.toarray() if make is np.ascontiguousarray else X.tocsr()
+    fit(X, y, 40, weight, C=C, fit_intercept=fit_intercept)
     assert built == ["TruncatedNewton"]
+    assert bool(taken) == np.isfinite(price)
+
+
+@pytest.mark.parametrize("C", [10.0, 1000.0])
+def test_the_blocks_of_a_class_invert_a_hessian_of_equal_classes(C):
+    # Where every class has the same probability in all rows, H is (I - 11'/K)/K times the covariance of the features,
+    # plus the penalty; without coupling, the blocks would be off by different factors along the two.
+    X, y = make_classes(200, 6, 4, seed=4)
+    loss = SoftmaxLoss(4)
+    objective = Objective(make_source(X), loss.encode(y), None, loss, ElasticNet(0.0, 1.0 / (C * 200)), True)
+    here = objective.evaluate(np.zeros(objective.shape))
+    preconditioner = TruncatedNewton(objective)
+    preconditioner.look(here)
+    preconditioner._take_blocks()
+    together = np.tile(here.standardised[0], (4, 1))
+    together[:, -1] = 0.0
+    assert_allclose(preconditioner.product(preconditioner.condition(together)), together, rtol=1e-9)
+    apart = here.standardised - here.standardised.mean(axis=0)
+    reached = preconditioner.product(preconditioner.condition(apart))
+    # p (1 - p) = 3/16 in a block is 1/4 in H; the penalty is less than a hundredth of it.
+    assert_allclose(reached, 4.0 / 3.0 * apart, rtol=0.01)
+
+
+def test_many_features_and_classes_have_no_blocks(monkeypatch):
+    # They would take more memory than a Hessian may.
+    X, y = make_classes(60, 10, 3, seed=4)
+    loss = SoftmaxLoss(3)
+    objective = Objective(make_source(X), loss.encode(y), None, loss, ElasticNet(0.0, 0.1), True)
+    assert np.isfinite(TruncatedNewton(objective).max_products)
+    monkeypatch.setattr("sklearn_logreg._preconditioner._truncated_newton.MAX_BLOCK_ENTRIES", 3 * 11**2 - 1)
+    assert TruncatedNewton(objective).max_products == np.inf
 
 
 @pytest.mark.parametrize("C", [0.1, 10.0, 1000.0])

@@ -9,7 +9,7 @@ from sklearn.utils import check_random_state
 
 from .._result import Result, Trace
 from .._solvers import preconditioned
-from ._hessian import HessianPreconditioner, model_nanoseconds
+from ._hessian import OVERHEAD, HessianPreconditioner, model_nanoseconds
 from ._row_space import RowSpacePreconditioner
 from ._truncated_newton import TruncatedNewton
 from ._working_set import WorkingSet
@@ -26,6 +26,9 @@ LEAST_ROW_MODEL = 300
 # Hessian and 2 s on the rows at C = 1, 2.7 s and 148 s at C = 100.  On text, and on more features than rows, they cost
 # 46 to 1400, and the rows take a half to a hundredth of the time.
 MAX_PASSES = 35.0
+# Passes that a Hessian of softmax may cost.  Conjugate gradients with its blocks of a class took two fifths of the time
+# on digits (21 passes), a half to nine tenths on generated data of 16 to 22, as long at 8 to 10, a quarter more at 4.
+MAX_SOFTMAX_PASSES = 14.0
 # Rows an unknown in the largest sample: 16 took four fifths of the time of 64 on eight raw sets at C = 1 and 100.
 SAMPLE = 16
 # Rows up to which the span of the rows is used, when they are fewer than the features; and the time that it takes
@@ -69,9 +72,12 @@ def choose(objective):
     in_row_space = ROW_SPACE_NANOSECONDS * n_rows**3 <= 100.0 * n_outputs * objective.source.nanoseconds
     if objective.penalty and n_rows < min(objective.n_features, MAX_ROW_SPACE) and in_row_space:
         return RowSpacePreconditioner, n_rows
-    if size <= MAX_HESSIAN:
-        return HessianPreconditioner, size
-    return TruncatedNewton, 0
+    # Between the classes alone a Hessian of softmax has K (K - 1) / 2 blocks.
+    of_pass = n_outputs * objective.source.nanoseconds + OVERHEAD
+    is_expensive = objective.curvature_nanoseconds(np.float32) + OVERHEAD > MAX_SOFTMAX_PASSES * of_pass
+    if size > MAX_HESSIAN or (n_outputs > 1 and is_expensive):
+        return TruncatedNewton, 0
+    return HessianPreconditioner, size
 
 
 def _prepare(objective, coef, random_state, warm=False):

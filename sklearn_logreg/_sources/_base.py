@@ -43,6 +43,7 @@ class Source:
     """
 
     gram_nanoseconds: float  # of a weighted Gram matrix in single precision on one thread, roughly
+    dense_gram_nanoseconds: float  # the same of rows that are made dense
     block: Callable[..., Any]  # block(rows, work): the rows as floats
     predict: Callable[..., Any]  # predict(W, X_b, work): W X_b'
     accumulate: Callable[..., Any]  # accumulate(R, X_b): R X_b

@@ -13,7 +13,7 @@ class DenseSource(Source):
     def __init__(self, X, n_threads=None, n_outputs=1):
         n, p = X.shape
         super().__init__(X, 8 * max(p, n_outputs), n * (0.3 * p + 10.0), n_threads)
-        self.gram_nanoseconds = n * (0.015 * p**2 + p + 10.0)
+        self.gram_nanoseconds = self.dense_gram_nanoseconds = n * (0.015 * p**2 + p + 10.0)
         self._blocks = self._copy(n_outputs) if self.is_small else {}
 
     def _copy(self, n_outputs):

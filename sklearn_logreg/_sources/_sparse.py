@@ -61,9 +61,9 @@ class SparseSource(Source):
         # Density above which rows are made dense for BLAS; in single precision w8a's Hessian takes as long either way.
         # With a few features digits matter more: those far from zero are centred first.
         self.prefers_dense = per_row > 0.1 * p or p <= NARROW
-        # The Hessian of softmax is made of dense rows whatever their density.
-        is_dense = self.prefers_dense or n_outputs > 1
-        self.gram_nanoseconds = n * (10.0 + (0.015 * p**2 + p if is_dense else 5.0 * per_row**2))
+        # The Hessian of softmax, but for its blocks of a class, is made of dense rows whatever their density.
+        self.dense_gram_nanoseconds = n * (10.0 + 0.015 * p**2 + p)
+        self.gram_nanoseconds = self.dense_gram_nanoseconds if self.prefers_dense else n * (10.0 + 5.0 * per_row**2)
         # Blocks of small data are kept; those of large data, with an offset a row, would take too much memory.
         has_room = X.indptr.nbytes <= BLOCK_BYTES
         self._blocks = {rows.start: self._view(rows) for group in self.groups for rows in group if has_room}
