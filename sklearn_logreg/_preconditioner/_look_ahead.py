@@ -67,11 +67,13 @@ def _newton_step(objective, here, n_passes, preconditioner):
         if np.prod(objective.shape) > MAX_HESSIAN or preconditioner.price > n_passes + 8.0:
             preconditioner = TruncatedNewton(objective)
     # The price of a Hessian at this point, which may be bought unless it is there.
-    price = np.inf
+    price, hessian = np.inf, preconditioner
     if not preconditioner.is_ready:
         preconditioner.look(here)
-    elif isinstance(preconditioner, HessianPreconditioner):
-        price = preconditioner.price
+    elif np.prod(objective.shape) <= MAX_HESSIAN:
+        if not isinstance(preconditioner, HessianPreconditioner):
+            hessian = HessianPreconditioner(objective, exact=True)
+        price = hessian.price
     gradient, p = here.standardised, objective.n_features
     # Far away another step follows, as a rule, and makes up for what is left of this one.
     share = 0.5 if here.violation > ROUGH else 0.05
@@ -85,9 +87,10 @@ def _newton_step(objective, here, n_passes, preconditioner):
     max_products = min(MAX_PRODUCTS, 2 * n_passes + 10)
     n_first = int(min(price + 1.0, max_products))
     step, residual = conjugate_gradients(product, -gradient, preconditioner.condition, is_done, n_first)
-    if price < max_products and not is_done(residual):
-        preconditioner.look(here)
-        rest, residual = conjugate_gradients(product, residual, preconditioner.condition, is_done, max_products)
+    # A fit by products with the Hessian made several in each pass.
+    if (price < max_products or hessian is not preconditioner) and not is_done(residual):
+        hessian.look(here)
+        rest, residual = conjugate_gradients(product, residual, hessian.condition, is_done, max_products)
         step = step + rest
     if len(step) == 1 and objective.fit_intercept:
         # In double precision both classes have exactly their weight then.
