@@ -25,8 +25,9 @@ LEAST_ROW_MODEL = 300
 # Hessian and 2 s on the rows at C = 1, 2.7 s and 148 s at C = 100.  On text, and on more features than rows, they cost
 # 46 to 1400, and the rows take a half to a hundredth of the time.
 MAX_PASSES = 35.0
-# Passes that a Hessian of softmax may cost.  Conjugate gradients with its blocks of a class took two fifths of the time
-# on digits (21 passes), a half to nine tenths on generated data of 16 to 22, as long at 8 to 10, a quarter more at 4.
+# Passes that a Hessian of more than three classes may cost.  Conjugate gradients with its blocks of a class took two
+# fifths of the time on digits (21 passes), 0.4 to 1.1 on generated data of 16 to 50, and at 3 to 10 a tenth more.  Of
+# three classes the whole Hessian costs twice the blocks, and took nine tenths of the time.
 MAX_SOFTMAX_PASSES = 14.0
 # Rows an unknown in the largest sample: 16 took four fifths of the time of 64 on eight raw sets at C = 1 and 100.
 SAMPLE = 16
@@ -74,7 +75,7 @@ def choose(objective):
     # Between the classes alone a Hessian of softmax has K (K - 1) / 2 blocks.
     of_pass = n_outputs * objective.source.nanoseconds + OVERHEAD
     is_expensive = objective.curvature_nanoseconds(np.float32) + OVERHEAD > MAX_SOFTMAX_PASSES * of_pass
-    if size > MAX_HESSIAN or (n_outputs > 1 and is_expensive):
+    if size > MAX_HESSIAN or (n_outputs > 3 and is_expensive):
         return TruncatedNewton, 0
     return HessianPreconditioner, size
 
@@ -86,24 +87,21 @@ def _prepare(objective, coef, random_state, warm=False):
     if kind is RowSpacePreconditioner:
         preconditioner = RowSpacePreconditioner(objective)
         return preconditioner, preconditioner.start(coef, lambda reduced, point: _prepare(reduced, point, random_state))
-    if kind is not HessianPreconditioner:
-        return kind(objective), coef
+    outer = kind(objective)
     # Solve a sample first: its optimum is close, its Hessian too.  Each level has at most an eighth of the rows of the
     # next, so that all of them together cost little against the last.
     n_sample = max(min(n_rows // 8, SAMPLE * q), 1000, 8 * q)
-    if n_rows < 8 * n_sample:
-        return HessianPreconditioner(objective), coef
+    if n_rows < 8 * n_sample or not outer.starts_from_sample:
+        return outer, coef
     # Only here: seeding a generator takes as long as three passes over a few hundred rows.
     random_state = check_random_state(random_state)
     coarse = objective.sample(n_sample, random_state)
-    pseudo_rows = (coarse.l2() - n_rows / n_sample * objective.l2()).ravel()
-    outer = HessianPreconditioner(objective)
+    pseudo_rows = coarse.l2() - n_rows / n_sample * objective.l2()
     if warm:
-        return outer.start_from(coarse.curvature(coarse.evaluate(coef)), pseudo_rows), coef
-    inner, coef = _prepare(coarse, coef, random_state)
-    # The optimum of the sample is known to 1/sqrt(n) only.
-    coef = preconditioned(coarse, coef, inner, Trace(tol=0.1 / np.sqrt(n_sample), max_iter=50)).evaluation.coef
-    if inner.loss_hessian is None:
-        # Zero weights, with which it starts, are optimal on the sample.
-        inner.look(coarse.evaluate(coef))
-    return outer.start_from(inner.loss_hessian, pseudo_rows), coef
+        here = coarse.evaluate(coef)
+    else:
+        inner, coef = _prepare(coarse, coef, random_state)
+        # The optimum of the sample is known to 1/sqrt(n) only.
+        here = preconditioned(coarse, coef, inner, Trace(tol=0.1 / np.sqrt(n_sample), max_iter=50)).evaluation
+    outer.start_from(coarse, here, pseudo_rows)
+    return outer, here.coef

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ._hessian import LEAST_CURVATURE
+from ._hessian import LEAST_CURVATURE, hold_back
 from ._pairs import NEAR, RIDGE
-from ._symmetric import diagonal
+from ._symmetric import cholesky, diagonal, solve
 
 # A step is solved until the gradient of the model has fallen to a share of where it began, the forcing term (Dembo and
 # Steihaug 1983): at most this;
@@ -66,10 +66,11 @@ class TruncatedNewton:
         self.objective = objective
         self.n_steps = 0
         self.is_ready = False
-        self.inverses: Any = None  # of the blocks
+        self.factors: Any = None  # of the blocks
         self.n_products = 0  # since they were taken
         self.dtype = np.float32 if objective.suits_single_precision() else np.float64
         self.max_products = self._price() * SERVICE
+        self.starts_from_sample = self.max_products < inf
 
     def _price(self):
         """Products that take as long as the blocks."""
@@ -88,7 +89,7 @@ class TruncatedNewton:
 
     def look(self, here):
         """Take the Hessian here."""
-        with_diagonal = self.n_steps % REFRESH == 1 and self.inverses is None
+        with_diagonal = self.n_steps % REFRESH == 1 and self.factors is None
         self.here: Any = here
         self.product: Any
         self.product, curvatures = self.objective.hessian_product(here, here.violation < NEAR, with_diagonal)
@@ -98,16 +99,24 @@ class TruncatedNewton:
         self.n_steps += 1
         self.is_ready = True
 
+    def start_from(self, sample, here, pseudo_rows):
+        """Begin with the blocks of a sample of the rows, at an evaluation of it."""
+        H = sample.class_curvatures(here, True, self.dtype)
+        hold_back(diagonal(H), pseudo_rows, sample.fit_intercept)
+        self._factorise(H)
+
     def _take_blocks(self):
-        """Invert the blocks of the Hessian here, of each class by itself, and what curves J where all move together."""
-        H, l2 = self.objective.class_curvatures(self.here, True, self.dtype), self.objective.l2()[0]
-        typical = np.mean([np.trace(H_k) for H_k in H]) / len(l2)
-        for H_k in H:
-            curvatures = diagonal(H_k)
-            curvatures *= 1.0 + LEAST_CURVATURE
-            curvatures += l2 + RIDGE * typical
-        self.inverses, self.n_products = np.linalg.inv(H), 0
-        self.together = np.divide(1.0, l2, out=np.zeros_like(l2), where=l2 > FLAT * typical)
+        """Take the blocks of the Hessian here, of each class by itself."""
+        self._factorise(self.objective.class_curvatures(self.here, True, self.dtype))
+
+    def _factorise(self, H):
+        """Cholesky factors of the blocks of J, from those of the mean loss; inverse of what curves J along all."""
+        l2, curvatures = self.objective.l2(), diagonal(H)
+        typical = curvatures.mean()
+        curvatures *= 1.0 + LEAST_CURVATURE
+        curvatures += l2 + RIDGE * typical
+        self.factors, self.n_products = [cholesky(H_k, RIDGE * typical) for H_k in H], 0
+        self.together = np.divide(1.0, l2[0], out=np.zeros_like(l2[0]), where=l2[0] > FLAT * typical)
 
     def apply(self, gradient, accuracy=1e-6):
         """The inverse Hessian times the gradient, but for ``accuracy`` times its largest entry."""
@@ -135,10 +144,10 @@ class TruncatedNewton:
         Where all classes move together nothing curves J but the penalty: that part is exact, and kept apart.  Without
         it usps took four times as many products in the last steps; to the diagonal it makes no difference.
         """
-        if self.inverses is None:
+        if self.factors is None:
             return gradient / self.diagonal
         together = gradient.mean(axis=0)
-        apart = np.matmul(self.inverses, (gradient - together)[:, :, None])[:, :, 0]
+        apart = np.array([solve(*block) for block in zip(self.factors, gradient - together, strict=True)])
         return apart + (together * self.together - apart.mean(axis=0))
 
     def update(self, here, there):

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
-from scipy.linalg.blas import dtrsv
 
 from .._losses import secant_curvature
 from ._lasso import median_free, orthant_minimum, sweep
 from ._pairs import NEAR
-from ._symmetric import cholesky, diagonal, principal_submatrix
+from ._symmetric import cholesky, diagonal, principal_submatrix, solve
 from ._truncated_newton import conjugate_gradients
 
 # Value of the intercept's column: coordinate descent penalises every weight, this one by next to nothing.
@@ -38,6 +37,8 @@ MUCH = 0.9
 
 class WorkingSet:
     """Solve for the features that are, or should be, not zero; look at all of them; repeat."""
+
+    starts_from_sample = False
 
     def __init__(self, objective):
         self.objective = objective
@@ -146,9 +147,7 @@ class Factor:
         """The entries ``at`` of the inverse times a vector that is zero but there."""
         out = np.zeros(len(self.unit))
         out[at] = right
-        # A third of the time of LAPACK's dpotrs, which is made for many right-hand sides.
-        out = dtrsv(self.factor, dtrsv(self.factor, out * self.unit, lower=1), lower=1, trans=1)
-        return out[at] * self.unit[at]
+        return solve(self.factor, out * self.unit)[at] * self.unit[at]
 
 
 class RowModel:
