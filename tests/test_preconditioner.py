@@ -449,6 +449,21 @@ def test_the_blocks_of_a_class_invert_a_hessian_of_equal_classes(C):
     assert_allclose(reached, 4.0 / 3.0 * apart, rtol=0.01)
 
 
+def test_blocks_that_lead_nowhere_are_taken_anew():
+    # Those of another point may point to where a product is nothing but rounding, here zero.
+    X, y = make_classes(200, 6, 4, seed=4)
+    loss = SoftmaxLoss(4)
+    objective = Objective(make_source(X), loss.encode(y), None, loss, ElasticNet(0.0, 0.01), True)
+    here = objective.evaluate(np.zeros(objective.shape))
+    preconditioner = TruncatedNewton(objective)
+    preconditioner.look(here)
+    preconditioner._take_blocks()
+    stale, product = preconditioner.factors, preconditioner.product
+    preconditioner.product = lambda step: product(step) * (preconditioner.factors is not stale)
+    step = preconditioner.apply(here.standardised)
+    assert_allclose(product(step), here.standardised, atol=1e-6 * np.abs(here.standardised).max())
+
+
 def test_many_features_and_classes_have_no_blocks(monkeypatch):
     # They would take more memory than a Hessian may.
     X, y = make_classes(60, 10, 3, seed=4)
