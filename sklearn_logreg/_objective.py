@@ -131,10 +131,14 @@ class Objective:
         """Views of the weights and of the intercept, the latter of no columns without one."""
         return coef[:, : self.n_features], coef[:, self.n_features :]
 
+    @property
+    def has_room(self):
+        """Is there memory for a number of every output and row?"""
+        return 8 * self.shape[0] * self.source.n_rows <= SMALL_BYTES
+
     def _room(self):
         """An array for a number of every output and row, none where it would take too much memory."""
-        shape = self.shape[0], self.source.n_rows
-        return np.empty(shape) if 8 * shape[0] * shape[1] <= SMALL_BYTES else None
+        return np.empty((self.shape[0], self.source.n_rows)) if self.has_room else None
 
     def _raw(self, W, b, X_b, work):
         """Raw predictions W x + b of a block in float64; at W = 0 X is not read."""

@@ -452,7 +452,7 @@ def test_warm_start_along_a_path_of_C(solver, l1_ratio, n_classes):
 
 
 @pytest.mark.parametrize("make", [np.array, sparse.csr_matrix])
-@pytest.mark.parametrize("shape", [(6000, 6), (40, 90)], ids=["sampled", "row space"])
+@pytest.mark.parametrize("shape", [(9000, 6), (40, 90)], ids=["sampled", "row space"])
 @pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
 def test_warm_start_on_the_other_paths(make, shape, l1_ratio):
     X, y = make_classes(*shape, seed=47)
@@ -462,6 +462,15 @@ def test_warm_start_on_the_other_paths(make, shape, l1_ratio):
         warm.set_params(C=C).fit(make(X), y)
         assert_optimal(warm, X, y)
         assert_allclose(warm.coef_, cold.coef_, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_warm_start_makes_its_first_pass_once(dtype):
+    # Enough rows that the curvature there comes from a sample.
+    X, y = make_classes(9000, 4, seed=0)
+    model = LogisticRegression(C=0.01, warm_start=True, random_state=0).fit(X.astype(dtype), y)
+    model.set_params(C=10.0).fit(X.astype(dtype), y)
+    assert model.loss_curve_[1] < model.loss_curve_[0]
 
 
 @pytest.mark.parametrize("solver", SOLVERS)

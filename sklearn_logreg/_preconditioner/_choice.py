@@ -72,10 +72,10 @@ def choose(objective):
     in_row_space = ROW_SPACE_NANOSECONDS * n_rows**3 <= 100.0 * n_outputs * objective.source.nanoseconds
     if objective.penalty and n_rows < min(objective.n_features, MAX_ROW_SPACE) and in_row_space:
         return RowSpacePreconditioner, n_rows
-    # Between the classes alone a Hessian of softmax has K (K - 1) / 2 blocks.
     of_pass = n_outputs * objective.source.nanoseconds + OVERHEAD
     is_expensive = objective.curvature_nanoseconds(np.float32) + OVERHEAD > MAX_SOFTMAX_PASSES * of_pass
-    if size > MAX_HESSIAN or (n_outputs > 3 and is_expensive):
+    # Without room for the probabilities each product computes them again, which takes what blocks save.
+    if size > MAX_HESSIAN or (n_outputs > 3 and is_expensive and objective.has_room):
         return TruncatedNewton, 0
     return HessianPreconditioner, size
 
@@ -103,5 +103,6 @@ def _prepare(objective, coef, random_state, warm=False):
         inner, coef = _prepare(coarse, coef, random_state)
         # The optimum of the sample is known to 1/sqrt(n) only.
         here = preconditioned(coarse, coef, inner, Trace(tol=0.1 / np.sqrt(n_sample), max_iter=50)).evaluation
+        coef = here.coef
     outer.start_from(coarse, here, pseudo_rows)
-    return outer, here.coef
+    return outer, coef
