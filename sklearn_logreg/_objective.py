@@ -314,7 +314,8 @@ class Objective:
             with np.errstate(over="ignore", invalid="ignore"):
                 return [self.source.gram(X_b, h_k, self.mean, self.fit_intercept, work, dtype) for h_k in h]
 
-        H = np.array(self.source.sum_over_blocks(sums, self.class_curvatures_nanoseconds(dtype)))
+        blocks = self.source.sum_over_blocks(sums, self.class_curvatures_nanoseconds(dtype))
+        H = np.stack(blocks) if len(blocks) > 1 else blocks[0][None]
         scale = self._curvature_scale()
         H /= np.multiply.outer(scale, scale)
         return H

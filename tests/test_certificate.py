@@ -406,8 +406,11 @@ def test_of_softmax_by_products_alone_on_features_far_from_zero(seed, monkeypatc
     rng = np.random.RandomState(seed)
     X = rng.normal(size=(300, 12))
     y = (X @ rng.normal(size=(12, 4)) + rng.gumbel(size=(300, 4))).argmax(axis=1)
-    model = LogisticRegression(C=100.0, fit_intercept=False).fit(X + 1e3 * rng.normal(size=12), y)
+    X += 1e3 * rng.normal(size=12)
+    model = LogisticRegression(C=100.0, fit_intercept=False, warm_start=True).fit(X, y)
     assert model.duality_gap_ <= 1e-8 * model.loss_
+    assert model.fit(X, y).n_iter_[0] == 1
+    assert model.duality_gap_ <= 1e-8 * model.loss_, "of a fit that ends where it starts"
 
 
 @pytest.mark.parametrize("penalty", PENALTIES)

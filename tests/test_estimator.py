@@ -464,6 +464,16 @@ def test_warm_start_on_the_other_paths(make, shape, l1_ratio):
         assert_allclose(warm.coef_, cold.coef_, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("coefficient", [0.05, 0.06, 0.07])
+def test_warm_start_where_every_row_is_certain(coefficient):
+    # The violation, which is relative, is 1e211 there.
+    X, y = 1e4 * np.array([[-2.0], [-1.0], [1.0], [2.0]]), [0, 0, 1, 1]
+    model = LogisticRegression(warm_start=True).fit(X, y)
+    model.coef_[:], model.intercept_[:] = coefficient, 0.0
+    assert model.fit(X, y).converged_
+    assert model.violation_curve_[0] > 1e150
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_warm_start_makes_its_first_pass_once(dtype):
     # Enough rows that the curvature there comes from a sample.

@@ -449,7 +449,47 @@ def test_the_blocks_of_a_class_invert_a_hessian_of_equal_classes(C):
     assert_allclose(reached, 4.0 / 3.0 * apart, rtol=0.01)
 
 
-def test_blocks_that_lead_nowhere_are_taken_anew():
+@pytest.mark.parametrize("C, floor", [(1e2, 0.0), (1e13, 1.0)])
+def test_the_blocks_of_a_class_are_a_symmetric_preconditioner(C, floor):
+    # As conjugate gradients want it, at a point where the classes differ; along all classes it is the inverse of the
+    # penalty, or nothing where that is rounding.
+    X, y = make_classes(200, 6, 4, seed=4)
+    loss = SoftmaxLoss(4)
+    objective = Objective(make_source(X), loss.encode(y), None, loss, ElasticNet(0.0, 1.0 / (C * 200)), True)
+    rng = np.random.RandomState(0)
+    preconditioner = TruncatedNewton(objective)
+    preconditioner.look(objective.evaluate(rng.normal(size=objective.shape)))
+    preconditioner.apply(rng.normal(size=objective.shape))
+    preconditioner._take_blocks()
+    assert preconditioner.n_products == 0, "they serve for as many products as they cost"
+    a, b = rng.normal(size=(2, *objective.shape))
+    assert_allclose(np.vdot(a, preconditioner.condition(b)), np.vdot(b, preconditioner.condition(a)), rtol=1e-9)
+    together = np.tile(a[0], (4, 1))
+    expected = np.zeros_like(together) if floor else together / np.where(objective.l2() > 0.0, objective.l2(), np.inf)
+    assert_allclose(preconditioner.condition(together), expected, rtol=1e-9, atol=1e-12 * np.abs(expected).max())
+
+
+def test_conjugate_gradients_leave_alone_what_no_step_changes():
+    # A gradient where all intercepts move together is rounding: it must not cost all the products there may be.
+    X, y = make_classes(200, 6, 4, seed=4)
+    loss = SoftmaxLoss(4)
+    objective = Objective(make_source(X), loss.encode(y), None, loss, ElasticNet(0.0, 0.01), True)
+    preconditioner = TruncatedNewton(objective)
+    here = objective.evaluate(np.zeros(objective.shape))
+    preconditioner.look(here)
+    preconditioner._take_blocks()
+    seen, product = [], preconditioner.product
+    preconditioner.product = lambda step: seen.append(step) or product(step)
+    preconditioner.apply(here.standardised)
+    n_products = len(seen)
+    gradient = here.standardised.copy()
+    gradient[:, -1] += 1e-3
+    preconditioner.apply(gradient)
+    assert len(seen) <= 2 * n_products + 2
+
+
+@pytest.mark.parametrize("price", [5, 300])
+def test_blocks_that_lead_nowhere_are_taken_anew(price):
     # Those of another point may point to where a product is nothing but rounding, here zero.
     X, y = make_classes(200, 6, 4, seed=4)
     loss = SoftmaxLoss(4)
@@ -458,10 +498,26 @@ def test_blocks_that_lead_nowhere_are_taken_anew():
     preconditioner = TruncatedNewton(objective)
     preconditioner.look(here)
     preconditioner._take_blocks()
+    preconditioner.max_products = price
     stale, product = preconditioner.factors, preconditioner.product
     preconditioner.product = lambda step: product(step) * (preconditioner.factors is not stale)
     step = preconditioner.apply(here.standardised)
     assert_allclose(product(step), here.standardised, atol=1e-6 * np.abs(here.standardised).max())
+
+
+def test_the_blocks_of_a_sample_are_held_back_along_what_it_never_saw():
+    # A feature that is not zero in four rows, which are not in the sample: half the curvature of the intercept.
+    X, y = make_classes(400, 4, 4, seed=4)
+    X[:, 0] = np.arange(400) >= 396
+    loss, penalty = SoftmaxLoss(4), ElasticNet(0.0, 1e-9)
+    objective = Objective(make_source(X), loss.encode(y), None, loss, penalty, True)
+    coordinates = objective.mean, objective.scale, objective.constant
+    half = Objective(make_source(X[:200]), loss.encode(y[:200]), None, loss, penalty, True, coordinates)
+    preconditioner = TruncatedNewton(objective)
+    preconditioner.start_from(half, half.evaluate(np.zeros(half.shape)), np.zeros(half.shape))
+    gradient = np.outer([1.0, -1.0, 0.0, 0.0], np.eye(5)[0])
+    # The intercept has 3/16.
+    assert np.abs(preconditioner.condition(gradient)).max() <= 1.1 / (0.5 * 3.0 / 16.0)
 
 
 def test_many_features_and_classes_have_no_blocks(monkeypatch):

@@ -3,9 +3,9 @@
 ==================  =====================================================  ===========================================
 preconditioner      P                                                      where
 ==================  =====================================================  ===========================================
-Hessian             inverse Hessian on a sample of rows, or on all         up to 2000 unknowns
+Hessian             inverse Hessian on a sample of rows, or on all         up to 2000 unknowns, few classes
 RowSpace            inverse Hessian on the span of the rows                few rows, more features, L2
-TruncatedNewton     inverse Hessian, by conjugate gradients                more rows and unknowns, no L1
+TruncatedNewton     inverse Hessian, by conjugate gradients                more unknowns or classes, no L1
 WorkingSet          inverse Hessian on the features that matter            more unknowns, with L1
 ==================  =====================================================  ===========================================
 

@@ -112,7 +112,7 @@ class HessianPreconditioner(Preconditioner):
             if self.is_cheap:
                 # From here the last Hessian leaves about twice the share of the violation that it left before; at tol 0
                 # there is always a better one.
-                return len(recent) < 2 or 4.0 * recent[-1] ** 2 / recent[-2] >= tol
+                return len(recent) < 2 or 4.0 * recent[-1] * (recent[-1] / recent[-2]) >= tol
             if self.used < min(self.price, SERVICE):
                 return False
         if recent[-1] <= tol:

@@ -62,18 +62,20 @@ def _newton_step(objective, here, n_passes, preconditioner):
     """
     if isinstance(preconditioner, RowSpacePreconditioner):
         return preconditioner.step(here, 0.0)[0]
+    is_truncated = isinstance(preconditioner, TruncatedNewton)
     if preconditioner is None:
         preconditioner = HessianPreconditioner(objective, exact=True)
         if np.prod(objective.shape) > MAX_HESSIAN or preconditioner.price > n_passes + 8.0:
             preconditioner = TruncatedNewton(objective)
     # The price of a Hessian at this point, which may be bought unless it is there.
     price, hessian = np.inf, preconditioner
+    if is_truncated and np.prod(objective.shape) <= MAX_HESSIAN:
+        hessian = HessianPreconditioner(objective, exact=True)
+        price = hessian.price
+    elif preconditioner.is_ready and isinstance(preconditioner, HessianPreconditioner):
+        price = preconditioner.price
     if not preconditioner.is_ready:
         preconditioner.look(here)
-    elif np.prod(objective.shape) <= MAX_HESSIAN:
-        if not isinstance(preconditioner, HessianPreconditioner):
-            hessian = HessianPreconditioner(objective, exact=True)
-        price = hessian.price
     gradient, p = here.standardised, objective.n_features
     # Far away another step follows, as a rule, and makes up for what is left of this one.
     share = 0.5 if here.violation > ROUGH else 0.05

@@ -40,7 +40,7 @@ class RowSpacePreconditioner:
         point[:, self.reduced.n_features :] = intercept
         self.inner, point = prepare(self.reduced, point)
         here = preconditioned(self.reduced, point, self.inner, Trace(tol=1e-9, max_iter=100)).evaluation
-        self.inner.step(here, tol=1.0)  # so that it has a Hessian, here
+        self.inner.look(here)
         return self._expand(here.coef)
 
     def _project(self, W):

@@ -1,4 +1,4 @@
-"""Many unknowns, no L1: Newton steps by conjugate gradients, for which the Hessian need not be formed."""
+"""Many unknowns or classes, no L1: Newton steps by conjugate gradients, for which the Hessian need not be formed."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ MAX_PRODUCTS = 200
 # of a Cholesky factor against the cube of its size: as measured from 500 x 200, 50 classes, to 20 000 x 300, 5 classes.
 OF_PRODUCT = 0.4
 FACTOR_NANOSECONDS = 0.05
-# Curvature where all classes move together that is left alone: products with the Hessian round to 1e-16 there, however
-# little the loss curves elsewhere.
+# Curvature where all classes move together that is left alone: products with the Hessian round to 1e-16 there in double
+# precision, however little the loss curves elsewhere.
 FLAT = 1e-13
-# Numbers in them: 32 MiB, as in the largest Hessian that is formed.
+# Numbers in all blocks together: 32 MiB, as in the largest Hessian that is formed.
 MAX_BLOCK_ENTRIES = 2**22
 # Steps after which the diagonal is taken anew, beginning with the second: at zero weights it is the same for all.
 REFRESH = 5
@@ -37,7 +37,8 @@ REFRESH = 5
 def conjugate_gradients(product, target, condition, is_done, max_products):
     """An approximate solution x of product(x) = target, and the residual target - product(x).
 
-    ``condition`` applies the preconditioner.  It stops where ``is_done(residual)``, or the matrix shows no curvature.
+    ``condition`` applies the preconditioner.  It stops where ``is_done(residual)``, the matrix shows no curvature, or
+    nothing is left to the preconditioner.
     """
     solution, residual = np.zeros_like(target), target
     ahead, power = 0.0, np.inf
@@ -49,7 +50,7 @@ def conjugate_gradients(product, target, condition, is_done, max_products):
         ahead = conditioned + power / before * ahead
         curved = product(ahead)
         curvature = np.vdot(ahead, curved)
-        if not curvature > 0.0:
+        if not (curvature > 0.0 and power > 0.0):
             break
         length = power / curvature
         solution, residual = solution + length * ahead, residual - length * curved
@@ -73,6 +74,10 @@ class TruncatedNewton:
         self.dtype = np.float32 if objective.suits_single_precision() else np.float64
         self.max_products = self._price()  # then they are taken anew
         self.starts_from_sample = self.max_products < inf
+        l2 = objective.l2()[0]
+        # Inverse curvature where all classes move together, and where there is none.
+        self.together = np.divide(1.0, l2, out=np.zeros_like(l2), where=l2 > FLAT)
+        self.flat = l2 <= FLAT
 
     def _price(self):
         """Products that take as long as the blocks and their factors."""
@@ -113,19 +118,21 @@ class TruncatedNewton:
         self._factorise(self.objective.class_curvatures(self.here, True, self.dtype))
 
     def _factorise(self, H):
-        """Cholesky factors of the blocks of J, from those of the mean loss; inverse of what curves J along all."""
-        l2, curvatures = self.objective.l2(), diagonal(H)
+        """Cholesky factors of the blocks of J, from the blocks of the mean loss."""
+        curvatures = diagonal(H)
         typical = curvatures.mean()
         curvatures *= 1.0 + LEAST_CURVATURE
-        curvatures += l2 + RIDGE * typical
+        curvatures += self.objective.l2() + RIDGE * typical
         self.factors, self.n_products = [cholesky(H_k, RIDGE * typical) for H_k in H], 0
-        self.together = np.divide(1.0, l2[0], out=np.zeros_like(l2[0]), where=l2[0] > FLAT)
 
     def apply(self, gradient, accuracy=1e-6):
         """The inverse Hessian times the gradient, but for ``accuracy`` times its largest entry."""
         goal = accuracy * np.abs(gradient).max()
 
         def is_done(residual):
+            if len(residual) > 1:
+                # What no step of all classes together can change is rounding.
+                residual = residual - residual.mean(axis=0) * self.flat
             return np.abs(residual).max() <= goal
 
         def product(step):
@@ -133,13 +140,15 @@ class TruncatedNewton:
             return self.product(step)
 
         # Without a penalty, collinear features have no curvature but for rounding, which ends it early.
-        n_first = min(MAX_PRODUCTS, max(self.max_products - self.n_products, 0))
+        before = self.n_products
+        n_first = min(MAX_PRODUCTS, max(self.max_products - before, 0))
         solution, residual = conjugate_gradients(product, gradient, self.condition, is_done, n_first)
         # Blocks of other points may point to where rounding leaves no curvature at all.
         is_stuck = self.factors is not None and not solution.any()
         if (self.n_products >= self.max_products or is_stuck) and not is_done(residual):
+            n_left = MAX_PRODUCTS - (self.n_products - before)
             self._take_blocks()
-            rest, _ = conjugate_gradients(product, residual, self.condition, is_done, MAX_PRODUCTS - n_first)
+            rest, _ = conjugate_gradients(product, residual, self.condition, is_done, n_left)
             solution = solution + rest
         return solution
 
