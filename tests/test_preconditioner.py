@@ -45,6 +45,14 @@ def built(monkeypatch):
     return names
 
 
+def objective_of(X, y, l2, l1=0.0, fit_intercept=True):
+    """The objective without weights."""
+    n_classes = len(np.unique(y))
+    loss = LogLoss() if n_classes == 2 else SoftmaxLoss(n_classes)
+    codes = loss.encode(y == 1 if n_classes == 2 else y)
+    return Objective(make_source(X), codes, None, loss, ElasticNet(l1, l2), fit_intercept)
+
+
 def fit(X, y, max_passes, sample_weight=None, **options):
     """Fit, check the optimality condition and the number of passes."""
     options.setdefault("random_state", 0)
@@ -132,9 +140,7 @@ def test_zero_weights_may_be_optimal_on_the_sample_alone(n_classes, share):
 
 def precision_of_a_hessian(X, y, C):
     """The dtype in which the preconditioner forms its products after its first look."""
-    loss = LogLoss()
-    penalty = ElasticNet(0.0, 1.0 / (C * len(y)))
-    objective = Objective(make_source(X), loss.encode(y == 1), None, loss, penalty, True)
+    objective = objective_of(X, y, 1.0 / (C * len(y)))
     preconditioner = HessianPreconditioner(objective)
     preconditioner.look(objective.evaluate(np.zeros(objective.shape)))
     return preconditioner.dtype
@@ -276,8 +282,7 @@ def test_a_newton_step_is_solved_as_far_as_it_leads(violation, tol, share, monke
     apply = TruncatedNewton.apply
     monkeypatch.setattr(TruncatedNewton, "apply", lambda self, g, accuracy: seen.append(accuracy) or apply(self, g))
     X, y = make_classes(50, 4, seed=4)
-    loss = LogLoss()
-    objective = Objective(make_source(X), loss.encode(y == 1), None, loss, ElasticNet(0.0, 0.01), True)
+    objective = objective_of(X, y, 0.01)
     here = replace(objective.evaluate(np.zeros(objective.shape)), violation=violation)
     TruncatedNewton(objective).step(here, tol)
     assert_allclose(seen, share)
@@ -370,9 +375,7 @@ def test_row_model_is_the_quadratic_model(n_classes, fit_intercept):
     # Its gradient by differences of its value; and the value and slope of J where it starts.
     X, y = make_sparse(60, 8, 0.5, n_classes, seed=3)
     X = X + sparse.csr_matrix(np.eye(60, 8))
-    loss = LogLoss() if n_classes == 2 else SoftmaxLoss(n_classes)
-    codes = loss.encode(y == 1 if n_classes == 2 else y)
-    objective = Objective(make_source(X), codes, None, loss, ElasticNet(0.01, 0.02), fit_intercept)
+    objective = objective_of(X, y, 0.02, 0.01, fit_intercept)
     rng = np.random.RandomState(0)
     here = objective.evaluate(0.3 * rng.normal(size=objective.shape))
     columns = np.arange(8)
@@ -394,8 +397,7 @@ def test_row_model_is_the_quadratic_model(n_classes, fit_intercept):
 
 def test_row_model_is_minimised_to_the_accuracy_asked_for():
     X, y = make_sparse(200, 40, 0.3, 3, seed=4)
-    loss = SoftmaxLoss(3)
-    objective = Objective(make_source(X), loss.encode(y), None, loss, ElasticNet(0.002, 0.0), True)
+    objective = objective_of(X, y, 0.0, 0.002)
     here = objective.evaluate(np.zeros(objective.shape))
     X_c = _working_set._with_intercept(X.tocsc().astype(float), 1)
     model = _working_set.RowModel(objective, here, X_c, X_c.T, np.arange(40), _working_set.Factor())
@@ -434,8 +436,7 @@ def test_the_blocks_of_a_class_invert_a_hessian_of_equal_classes(C):
     # Where every class has the same probability in all rows, H is (I - 11'/K)/K times the covariance of the features,
     # plus the penalty; without coupling, the blocks would be off by different factors along the two.
     X, y = make_classes(200, 6, 4, seed=4)
-    loss = SoftmaxLoss(4)
-    objective = Objective(make_source(X), loss.encode(y), None, loss, ElasticNet(0.0, 1.0 / (C * 200)), True)
+    objective = objective_of(X, y, 1.0 / (C * 200))
     here = objective.evaluate(np.zeros(objective.shape))
     preconditioner = TruncatedNewton(objective)
     preconditioner.look(here)
@@ -454,8 +455,7 @@ def test_the_blocks_of_a_class_are_a_symmetric_preconditioner(C, floor):
     # As conjugate gradients want it, at a point where the classes differ; along all classes it is the inverse of the
     # penalty, or nothing where that is rounding.
     X, y = make_classes(200, 6, 4, seed=4)
-    loss = SoftmaxLoss(4)
-    objective = Objective(make_source(X), loss.encode(y), None, loss, ElasticNet(0.0, 1.0 / (C * 200)), True)
+    objective = objective_of(X, y, 1.0 / (C * 200))
     rng = np.random.RandomState(0)
     preconditioner = TruncatedNewton(objective)
     preconditioner.look(objective.evaluate(rng.normal(size=objective.shape)))
@@ -472,8 +472,7 @@ def test_the_blocks_of_a_class_are_a_symmetric_preconditioner(C, floor):
 def test_conjugate_gradients_leave_alone_what_no_step_changes():
     # A gradient where all intercepts move together is rounding: it must not cost all the products there may be.
     X, y = make_classes(200, 6, 4, seed=4)
-    loss = SoftmaxLoss(4)
-    objective = Objective(make_source(X), loss.encode(y), None, loss, ElasticNet(0.0, 0.01), True)
+    objective = objective_of(X, y, 0.01)
     preconditioner = TruncatedNewton(objective)
     here = objective.evaluate(np.zeros(objective.shape))
     preconditioner.look(here)
@@ -492,8 +491,7 @@ def test_conjugate_gradients_leave_alone_what_no_step_changes():
 def test_blocks_that_lead_nowhere_are_taken_anew(price):
     # Those of another point may point to where a product is nothing but rounding, here zero.
     X, y = make_classes(200, 6, 4, seed=4)
-    loss = SoftmaxLoss(4)
-    objective = Objective(make_source(X), loss.encode(y), None, loss, ElasticNet(0.0, 0.01), True)
+    objective = objective_of(X, y, 0.01)
     here = objective.evaluate(np.zeros(objective.shape))
     preconditioner = TruncatedNewton(objective)
     preconditioner.look(here)
@@ -509,10 +507,9 @@ def test_the_blocks_of_a_sample_are_held_back_along_what_it_never_saw():
     # A feature that is not zero in four rows, which are not in the sample: half the curvature of the intercept.
     X, y = make_classes(400, 4, 4, seed=4)
     X[:, 0] = np.arange(400) >= 396
-    loss, penalty = SoftmaxLoss(4), ElasticNet(0.0, 1e-9)
-    objective = Objective(make_source(X), loss.encode(y), None, loss, penalty, True)
-    coordinates = objective.mean, objective.scale, objective.constant
-    half = Objective(make_source(X[:200]), loss.encode(y[:200]), None, loss, penalty, True, coordinates)
+    objective = objective_of(X, y, 1e-9)
+    half = objective_of(X[:200], y[:200], 1e-9)
+    half.mean, half.scale = objective.mean, objective.scale
     preconditioner = TruncatedNewton(objective)
     preconditioner.start_from(half, half.evaluate(np.zeros(half.shape)), np.zeros(half.shape))
     gradient = np.outer([1.0, -1.0, 0.0, 0.0], np.eye(5)[0])
@@ -523,8 +520,7 @@ def test_the_blocks_of_a_sample_are_held_back_along_what_it_never_saw():
 def test_many_features_and_classes_have_no_blocks(monkeypatch):
     # They would take more memory than a Hessian may.
     X, y = make_classes(60, 10, 3, seed=4)
-    loss = SoftmaxLoss(3)
-    objective = Objective(make_source(X), loss.encode(y), None, loss, ElasticNet(0.0, 0.1), True)
+    objective = objective_of(X, y, 0.1)
     assert np.isfinite(TruncatedNewton(objective).max_products)
     monkeypatch.setattr("sklearn_logreg._preconditioner._truncated_newton.MAX_BLOCK_ENTRIES", 3 * 11**2 - 1)
     assert TruncatedNewton(objective).max_products == np.inf
@@ -601,8 +597,7 @@ def test_slope_is_that_of_the_step(name):
     # The change of J promised to first order is the product of gradient and step, in whatever coordinates.
     X, y = make_classes(100, 4)
     X = X * [1e-3, 1.0, 1e3, 1.0] + 1.0
-    loss = LogLoss()
-    objective = Objective(make_source(X), loss.encode(y == 1), None, loss, ElasticNet(0.0, 0.01), True)
+    objective = objective_of(X, y, 0.01)
     here = objective.evaluate(np.zeros(objective.shape))
     preconditioner = getattr(_choice, name)(objective)
     step, slope = preconditioner.step(here, 1e-6)
