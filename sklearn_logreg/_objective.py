@@ -292,7 +292,7 @@ class Objective:
                 return (self._between_classes(X_b, P, work, dtype),)
 
         (H,) = self.source.sum_over_blocks(sums, self.curvature_nanoseconds(dtype))
-        scale = np.tile(self._curvature_scale(), self.shape[0])
+        scale = np.tile(self._curvature_scale(largest), self.shape[0])
         H /= np.multiply.outer(scale, scale)
         # The blocks of a class add up to zero, as p_k (1 - p_k) is the sum of p_k p_l over the others: J does not curve
         # where all classes move together, whatever the rounding.
@@ -316,7 +316,7 @@ class Objective:
 
         blocks = self.source.sum_over_blocks(sums, self.class_curvatures_nanoseconds(dtype))
         H = np.stack(blocks) if len(blocks) > 1 else blocks[0][None]
-        scale = self._curvature_scale()
+        scale = self._curvature_scale(largest)
         H /= np.multiply.outer(scale, scale)
         return H
 
@@ -324,11 +324,11 @@ class Objective:
         """What weights are divided by in sums that single precision must hold."""
         return 1.0 if self.weight is None else self.weight.max()
 
-    def _curvature_scale(self):
+    def _curvature_scale(self, largest):
         """What makes such a sum of products of features a mean in standardised coordinates, divided by it twice."""
         scale = np.ones(self.shape[1])
         scale[: self.n_features] = self.scale
-        return scale * np.sqrt(self.total_weight / self._largest_weight())
+        return scale * np.sqrt(self.total_weight / largest)
 
     def suits_single_precision(self):
         """Do the digits of float32 do for a Hessian: none lost to means far from zero, no square out of range?"""

@@ -450,8 +450,8 @@ def test_the_blocks_of_a_class_invert_a_hessian_of_equal_classes(C):
     assert_allclose(reached, 4.0 / 3.0 * apart, rtol=0.01)
 
 
-@pytest.mark.parametrize("C, floor", [(1e2, 0.0), (1e13, 1.0)])
-def test_the_blocks_of_a_class_are_a_symmetric_preconditioner(C, floor):
+@pytest.mark.parametrize("C, is_flat", [(1e2, False), (1e13, True)])
+def test_the_blocks_of_a_class_are_a_symmetric_preconditioner(C, is_flat):
     # As conjugate gradients want it, at a point where the classes differ; along all classes it is the inverse of the
     # penalty, or nothing where that is rounding.
     X, y = make_classes(200, 6, 4, seed=4)
@@ -465,7 +465,7 @@ def test_the_blocks_of_a_class_are_a_symmetric_preconditioner(C, floor):
     a, b = rng.normal(size=(2, *objective.shape))
     assert_allclose(np.vdot(a, preconditioner.condition(b)), np.vdot(b, preconditioner.condition(a)), rtol=1e-9)
     together = np.tile(a[0], (4, 1))
-    expected = np.zeros_like(together) if floor else together / np.where(objective.l2() > 0.0, objective.l2(), np.inf)
+    expected = np.zeros_like(together) if is_flat else together / np.where(objective.l2() > 0.0, objective.l2(), np.inf)
     assert_allclose(preconditioner.condition(together), expected, rtol=1e-9, atol=1e-12 * np.abs(expected).max())
 
 

@@ -9,7 +9,7 @@ from sklearn.utils import check_random_state
 
 from .._result import Result, Trace
 from .._solvers import preconditioned
-from ._hessian import OVERHEAD, HessianPreconditioner, model_nanoseconds
+from ._hessian import HessianPreconditioner, hessian_price, model_nanoseconds
 from ._row_space import RowSpacePreconditioner
 from ._truncated_newton import TruncatedNewton
 from ._working_set import WorkingSet
@@ -72,8 +72,7 @@ def choose(objective):
     in_row_space = ROW_SPACE_NANOSECONDS * n_rows**3 <= 100.0 * n_outputs * objective.source.nanoseconds
     if objective.penalty and n_rows < min(objective.n_features, MAX_ROW_SPACE) and in_row_space:
         return RowSpacePreconditioner, n_rows
-    of_pass = n_outputs * objective.source.nanoseconds + OVERHEAD
-    is_expensive = objective.curvature_nanoseconds(np.float32) + OVERHEAD > MAX_SOFTMAX_PASSES * of_pass
+    is_expensive = hessian_price(objective, np.float32) > MAX_SOFTMAX_PASSES
     # Without room for the probabilities each product computes them again, which takes what blocks save.
     if size > MAX_HESSIAN or (n_outputs > 3 and is_expensive and objective.has_room):
         return TruncatedNewton, 0

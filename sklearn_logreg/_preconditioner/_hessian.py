@@ -5,11 +5,11 @@ from __future__ import annotations
 from math import inf, log
 
 import numpy as np
-from scipy.linalg.lapack import dpocon, dpotrf, dpotrs
+from scipy.linalg.lapack import dpocon, dpotrf
 
 from ._lasso import lasso
 from ._pairs import NEAR, RIDGE, Preconditioner
-from ._symmetric import cholesky, diagonal, principal_submatrix
+from ._symmetric import cholesky, diagonal, principal_submatrix, solve
 
 # A Hessian serves for the passes that it cost, or this many, before it is replaced: with 0 it took five fourths of the
 # time on the same sets, most of it on w8a, where a fresh Hessian overshoots among rare features and curvature pairs
@@ -29,6 +29,15 @@ CHEAP = 200_000
 def model_nanoseconds(objective):
     """Time that the model of a step with L1 takes, roughly: 20 sweeps of coordinate descent over the Hessian."""
     return 300_000 + 20 * int(np.prod(objective.shape)) ** 2
+
+
+def hessian_price(objective, dtype):
+    """Passes that take as long as a Hessian."""
+    of_pass = objective.shape[0] * objective.source.nanoseconds + OVERHEAD
+    if objective.penalty.l1:
+        # The model is solved at every pass.
+        of_pass += model_nanoseconds(objective)
+    return (objective.curvature_nanoseconds(dtype) + OVERHEAD) / of_pass
 
 
 def hold_back(curvatures, pseudo_rows, has_intercept):
@@ -54,30 +63,20 @@ class HessianPreconditioner(Preconditioner):
         self.dtype = np.float32 if is_single else np.float64
         # Newton's method arrives before a sample would be solved.
         self.starts_from_sample = not self.is_cheap
-        self.loss_hessian = None
         self.violations = []
         self.used = 0
-        self.price = self._price()
-
-    def _price(self):
-        """Passes that take as long as a Hessian."""
-        objective = self.objective
-        of_pass = objective.shape[0] * objective.source.nanoseconds + OVERHEAD
-        if objective.penalty.l1:
-            # The model is solved at every pass.
-            of_pass += model_nanoseconds(objective)
-        return (objective.curvature_nanoseconds(self.dtype) + OVERHEAD) / of_pass
+        self.price = hessian_price(objective, self.dtype)
 
     def start_from(self, sample, here, pseudo_rows):
         """Begin with the Hessian of a sample of the rows, at an evaluation of it."""
-        loss_hessian = sample.curvature(here, here.violation < NEAR, self.dtype)
-        hold_back(diagonal(loss_hessian).reshape(sample.shape), pseudo_rows, sample.fit_intercept)
-        self._take(loss_hessian)
+        H = sample.curvature(here, here.violation < NEAR, self.dtype)
+        hold_back(diagonal(H).reshape(sample.shape), pseudo_rows, sample.fit_intercept)
+        self._take(H)
 
     def step(self, here, tol, accuracy=0.1):
         self.violations.append(here.violation)
         self.used += 1
-        if self.loss_hessian is None or self._pays(tol):
+        if not self.is_ready or self._pays(tol):
             self.look(here)
         if self.objective.penalty.l1:
             return self._proximal_step(here, accuracy)
@@ -93,7 +92,7 @@ class HessianPreconditioner(Preconditioner):
             may_do = self.objective.penalty.l1 and np.all(np.isfinite(self.hessian)) and not is_slow
             if not may_do and self._is_blurred():
                 self.dtype = np.float64
-                self.price = self._price()
+                self.price = hessian_price(self.objective, self.dtype)
                 self._take(self.objective.curvature(here, exact, self.dtype))
             elif self.objective.penalty.l1:
                 diagonal(self.hessian)[:] *= 1.0 + LEAST_CURVATURE
@@ -134,19 +133,17 @@ class HessianPreconditioner(Preconditioner):
         norm = np.abs(H).sum(axis=0).max()
         return failed or dpocon(factor, norm, uplo="L")[0] * norm < LEAST_CURVATURE
 
-    def _take(self, loss_hessian):
-        """The Hessian of J, and its Cholesky factor, from the Hessian of the mean loss."""
+    def _take(self, H):
+        """The Hessian of J, and its Cholesky factor, from the Hessian of the mean loss, which is overwritten."""
         self.is_ready = True
-        self.loss_hessian = loss_hessian
         (n_outputs, q), penalty = self.objective.shape, self.objective.penalty
-        H = loss_hessian.copy()
-        diagonal(H)[:] += self.objective.l2().ravel()
         if n_outputs > 1:
             # Softmax does not change when all classes move together, so nothing but the penalty curves that way.
+            together = np.trace(H) / len(H) / n_outputs
             free = np.arange(q) if not penalty else np.arange(self.objective.n_features, q)
-            together = np.trace(loss_hessian) / len(H) / n_outputs
             for j in free:
                 H[j::q, j::q] += together
+        diagonal(H)[:] += self.objective.l2().ravel()
         shift = RIDGE * self.objective.loss.curvature_bound
         if not penalty:
             # Where nothing curves J (collinear features) its gradient is rounding, and a step there would be noise.
@@ -166,13 +163,13 @@ class HessianPreconditioner(Preconditioner):
 
         def condition(gradient):
             out = np.zeros_like(gradient)
-            out[free] = dpotrs(factor, gradient[free], lower=1)[0]
+            out[free] = solve(factor, gradient[free])
             return out
 
         return condition
 
     def solve(self, gradient):
-        return dpotrs(self.factor, gradient.ravel(), lower=1)[0].reshape(gradient.shape)
+        return solve(self.factor, gradient.ravel()).reshape(gradient.shape)
 
     def update(self, here, there):
         if not self.objective.penalty.l1:

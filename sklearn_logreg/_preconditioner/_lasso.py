@@ -5,11 +5,10 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-from scipy.linalg.lapack import dpotrs
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import enet_path
 
-from ._symmetric import cholesky, diagonal, principal_submatrix
+from ._symmetric import cholesky, diagonal, principal_submatrix, solve
 
 # Sweeps of coordinate descent between two polishes, and rounds of both.
 SWEEPS = 20
@@ -94,7 +93,7 @@ def orthant_minimum(H, goal, u, sign, ridge):
         curvatures = diagonal(H_A)
         curvatures *= 1.0 + ridge
         step = np.zeros_like(u)
-        step[A] = dpotrs(cholesky(H_A, 100.0 * ridge * curvatures), downhill[A], lower=1)[0]
+        step[A] = solve(cholesky(H_A, 100.0 * ridge * curvatures), downhill[A])
         crosses = sign * (u + step) < 0.0
         ratios = np.divide(-u, step, out=np.full_like(u, np.inf), where=crosses)
         first = np.sort(ratios[crosses])

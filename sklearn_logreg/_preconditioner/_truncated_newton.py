@@ -75,9 +75,9 @@ class TruncatedNewton:
         self.max_products = self._price()  # then they are taken anew
         self.starts_from_sample = self.max_products < inf
         l2 = objective.l2()[0]
-        # Inverse curvature where all classes move together, and where there is none.
-        self.together = np.divide(1.0, l2, out=np.zeros_like(l2), where=l2 > FLAT)
+        # Where all classes move together: what has no curvature, and the inverse of what has.
         self.flat = l2 <= FLAT
+        self.together = np.divide(1.0, l2, out=np.zeros_like(l2), where=~self.flat)
 
     def _price(self):
         """Products that take as long as the blocks and their factors."""
