@@ -236,7 +236,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         penalty = ElasticNet(self.l1_ratio / scale, (1.0 - self.l1_ratio) / scale)
         loss = LogLoss() if len(classes) == 2 else SoftmaxLoss(len(classes))
         source = make_source(X, None if self.n_jobs is None else effective_n_jobs(self.n_jobs), loss.n_outputs)
-        objective = Objective(source, loss.encode(codes), weight, loss, penalty, bool(self.fit_intercept))
+        with source.without_blas_threads():
+            objective = Objective(source, loss.encode(codes), weight, loss, penalty, bool(self.fit_intercept))
 
         def unpack(coef):
             """The public form of the coefficients."""
@@ -256,6 +257,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
             ahead = look_ahead(objective, result.evaluation, trace.n_passes, result.preconditioner)
             # At the point itself, not at coef: the certificate is cheaper where the point ahead is the same array.
             gap = duality_gap(objective, result.evaluation.coef, result.evaluation.value, *ahead)
+            largest = objective.lipschitz() if status is Status.DIVERGED else np.nan
 
         if lines:
             lines.close(trace)
@@ -266,18 +268,13 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
             "tol": self.tol,
             "violation": result.evaluation.violation,
             "dtype": source.dtype,
-            "learning_rate": self.learning_rate,
-            "stable_rate": np.nan,
+            "learning_rate": 1.0 / largest if self.learning_rate == "auto" else self.learning_rate,
+            "stable_rate": (2.0 if self.solver == "gd" else 1.0) / largest,
             "separable": describe(found, getattr(self, "feature_names_in_", None)),
             "remedy": "Raise max_iter." if self.solver == "preconditioned" else (
                 "Use solver='preconditioned', which needs no scaled features, or raise max_iter."
             ),
         }  # fmt: skip
-        if status is Status.DIVERGED:
-            largest = objective.lipschitz()
-            facts["stable_rate"] = (2.0 if self.solver == "gd" else 1.0) / largest
-            if self.learning_rate == "auto":
-                facts["learning_rate"] = 1.0 / largest
         message = status.describe(**facts)
         quiet = status in (Status.CONVERGED, Status.STOPPED) or (
             status is Status.PRECISION and result.evaluation.violation <= objective.rounding()

@@ -1,18 +1,21 @@
 """Every storage of a tiny matrix times every product, compared with its dense float64 array."""
 
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array
 from threadpoolctl import threadpool_limits
 
+from sklearn_logreg import LogisticRegression
 from sklearn_logreg._losses import LogLoss, SoftmaxLoss
 from sklearn_logreg._objective import Objective
 from sklearn_logreg._penalties import ElasticNet
-from sklearn_logreg._sources import Workspace, _base, _threads, make_source
+from sklearn_logreg._sources import DenseSource, Workspace, _base, _threads, make_source
 from sklearn_logreg._sources._threads import one_blas_thread
 
 N, P = 37, 6
@@ -266,6 +269,24 @@ def test_blas_is_restored_after_an_error(blas_threads):
     with pytest.raises(FloatingPointError), one_blas_thread:
         raise FloatingPointError
     assert blas_threads() == {2}
+
+
+@pytest.mark.parametrize("solver", ["preconditioned", "gd"])
+@pytest.mark.parametrize("shape", [(200, 5), (30, 50)])
+@pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
+def test_whoever_reads_small_data_finds_blas_on_one_thread(blas_threads, monkeypatch, shape, l1_ratio, solver):
+    # The means of 72 x 7129 on two threads took eighteen times as long beside a busy process.  The learning rate is too
+    # large: the message after the fit names the largest that is stable, for which X is read again.
+    seen, block = set(), DenseSource.block
+    monkeypatch.setattr(DenseSource, "block", lambda *args: seen.update(blas_threads()) or block(*args))
+    X = np.random.RandomState(0).normal(size=shape)
+    model = LogisticRegression(l1_ratio=l1_ratio, solver=solver, max_iter=50)
+    if solver == "gd":
+        model.set_params(learning_rate=1e6)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(X, X[:, 0] > 0.0)
+    assert seen == {1}
 
 
 @pytest.mark.parametrize("sparse_format", ["matrix", "array"])

@@ -54,7 +54,8 @@ def lasso(H, g, scale, penalty, w, accuracy, n_classes=1):
         # One coordinate at a time crawls along directions that are nearly flat; all that are not zero at once do not.
         A = np.flatnonzero(v)
         sign = np.sign(v[A])
-        u = orthant_minimum(principal_submatrix(H, A), target[A] - l1 * sign / scale[A], scale[A] * v[A], sign, 1e-10)
+        goal = target[A] - l1 * sign / scale[A]
+        u, *_ = orthant_minimum(principal_submatrix(H, A), goal, scale[A] * v[A], sign, 1e-10)
         v[A] = u / scale[A]
         if is_accurate():
             break
@@ -82,18 +83,21 @@ def median_free(V):
 def orthant_minimum(H, goal, u, sign, ridge):
     """Towards argmin_u u'Hu/2 - goal.u over the orthant of ``sign``: Newton steps; entries become zero for good.
 
-    Entries of sign 0 are free to change theirs.  ``ridge`` times its diagonal is added to H, in the steps alone.
+    Entries of sign 0 are free to change theirs.  ``ridge`` times its diagonal is added to H, in the steps alone.  With
+    the minimum comes the last Cholesky factor, and the entries that it is of.
     """
     u, downhill = u.copy(), goal - H @ u
+    A, factor = np.empty(0, np.intp), np.empty((0, 0))
     for _ in range(MAX_POLISH):
-        A = np.flatnonzero((u != 0.0) | (sign == 0.0))
-        if not len(A):
+        left = np.flatnonzero((u != 0.0) | (sign == 0.0))
+        if not len(left):
             break
-        H_A = principal_submatrix(H, A)
+        A, H_A = left, principal_submatrix(H, left)
         curvatures = diagonal(H_A)
         curvatures *= 1.0 + ridge
+        factor = cholesky(H_A, 100.0 * ridge * curvatures)
         step = np.zeros_like(u)
-        step[A] = solve(cholesky(H_A, 100.0 * ridge * curvatures), downhill[A])
+        step[A] = solve(factor, downhill[A])
         crosses = sign * (u + step) < 0.0
         ratios = np.divide(-u, step, out=np.full_like(u, np.inf), where=crosses)
         first = np.sort(ratios[crosses])
@@ -107,4 +111,4 @@ def orthant_minimum(H, goal, u, sign, ridge):
         downhill = downhill - curved
         if not len(first):
             break
-    return u
+    return u, A, factor

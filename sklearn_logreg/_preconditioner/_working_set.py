@@ -11,7 +11,7 @@ from scipy import sparse
 from .._losses import secant_curvature
 from ._lasso import median_free, orthant_minimum, sweep
 from ._pairs import NEAR
-from ._symmetric import cholesky, diagonal, principal_submatrix, solve
+from ._symmetric import diagonal, solve
 from ._truncated_newton import conjugate_gradients
 
 # Value of the intercept's column: coordinate descent penalises every weight, this one by next to nothing.
@@ -138,10 +138,9 @@ class Factor:
         self.entries = np.empty(0, np.intp)
         self.n_products = 0  # since then
 
-    def take(self, entries, H, unit):
-        """The factor of H, which is in units of the entries."""
-        self.entries, self.unit, self.n_products = entries, unit, 0
-        self.factor = cholesky(H, 1e-12)
+    def take(self, entries, factor, unit):
+        """The factor of the Hessian on some entries, in units of them."""
+        self.entries, self.factor, self.unit, self.n_products = entries, factor, unit, 0
 
     def solve(self, at, right):
         """The entries ``at`` of the inverse times a vector that is zero but there."""
@@ -324,9 +323,8 @@ class RowModel:
         H *= unit
         H *= unit[:, None]
         u = V[free] / unit
-        u = orthant_minimum(H, downhill[free] * unit + H @ u, u, sign[free], 1e-12)
-        stays = (u != 0.0) | (sign[free] == 0.0)
-        self.factor.take(self.entries[free][stays], principal_submatrix(H, np.flatnonzero(stays)), unit[stays])
+        u, A, factor = orthant_minimum(H, downhill[free] * unit + H @ u, u, sign[free], 1e-12)
+        self.factor.take(self.entries[free][A], factor, unit[A])
         return u * unit
 
     def _conjugate(self, free, downhill, goal, price):

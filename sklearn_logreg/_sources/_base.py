@@ -82,7 +82,7 @@ class Source:
     def _pool(self):
         return ThreadPoolExecutor(len(self._workspaces), initializer=one_blas_thread.limit)
 
-    def without_blas_threads(self, n_unknowns):
+    def without_blas_threads(self, n_unknowns=0):
         """A context in which BLAS runs on one thread, unless a matrix has so many unknowns that it needs more.
 
         Small products gain nothing from more, and lose a hundredfold where another process wants the same cores.
