@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from ._estimator import LogisticRegression
 
 
 class LossCurveDisplay:
-    """Cost above the best known, against passes over the data, on a logarithmic scale.
+    """Cost above the best known, against passes over the data, on logarithmic scales.
+
+    The best point itself, which is at zero, does not show: give a lower ``best`` to see it.
 
     Make one with :meth:`from_estimator` or :meth:`from_estimators`.
 
@@ -83,7 +88,6 @@ class LossCurveDisplay:
         self.lines_ = []
         for label, curve in curves.items():
             above = np.where(np.isfinite(curve), curve, np.nan) - best
-            # The best point itself lies at zero, which a logarithmic scale cannot show.
             above[~(above > 0.0)] = np.nan
             style = {"label": name or label, "marker": "." if len(curve) <= 50 else "", **kwargs}
             self.lines_ += ax.plot(np.arange(1, len(above) + 1), above, **style)
@@ -116,7 +120,7 @@ class LossCurveDisplay:
         display : LossCurveDisplay
             The display, plotted.
         """
-        label = estimator.solver if name is None else name
+        label = getattr(estimator, "solver", "") if name is None else name
         return cls.from_estimators({label: estimator}, ax=ax, best=best, **kwargs)
 
     @classmethod
@@ -139,9 +143,18 @@ class LossCurveDisplay:
         display : LossCurveDisplay
             The display, plotted.
         """
-        from sklearn.utils.validation import check_is_fitted
-
-        for estimator in estimators.values():
-            check_is_fitted(estimator, "loss_curve_")
-        curves = {label: estimator.loss_curve_ for label, estimator in estimators.items()}
+        if not (isinstance(estimators, dict) and estimators):
+            raise TypeError(f"estimators={estimators!r} must be a dict of fitted estimators by name, not empty.")
+        curves = {label: _curve(estimator) for label, estimator in estimators.items()}
         return cls(curves, best=best).plot(ax, **kwargs)
+
+
+def _curve(estimator):
+    """The loss curve of a fitted estimator."""
+    if not isinstance(estimator, LogisticRegression):
+        raise TypeError(
+            f"estimator={estimator!r} has no loss curve: give a fitted sklearn_logreg.LogisticRegression, of a "
+            "pipeline its last step."
+        )
+    check_is_fitted(estimator, "loss_curve_")
+    return estimator.loss_curve_

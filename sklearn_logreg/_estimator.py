@@ -30,6 +30,9 @@ from ._solvers import gradient_descent, nesterov
 from ._sources import make_source
 from ._targets import encode, weights
 
+# Violation above which it is worth a warning that the working precision of the data keeps a fit from its optimum.
+PRECISE = 1e-2
+
 
 class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoefMixin, BaseEstimator):
     r"""Logistic regression by batch gradient descent.
@@ -101,7 +104,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
     status_message_ : str
         The same as a sentence, with the remedy if one is needed.
     loss_ : float
-        J at the returned coefficients: the last of ``loss_curve_``, or the best where the fit did not converge.
+        J at the returned coefficients, as exact as the precision of the data allows: the last of ``loss_curve_``, or
+        the best where the fit did not converge.
     violation_ : float
         The violation at the returned coefficients.
     duality_gap_ : float
@@ -257,7 +261,9 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
             ahead = look_ahead(objective, result.evaluation, trace.n_passes, result.preconditioner)
             # At the point itself, not at coef: the certificate is cheaper where the point ahead is the same array.
             gap = duality_gap(objective, result.evaluation.coef, result.evaluation.value, *ahead)
-            largest = objective.lipschitz() if status is Status.DIVERGED else np.nan
+            # Of a rate that is too small or too large, the message says how large it may be.
+            may_be_small = status is Status.MAX_ITER and self.learning_rate != "auto"
+            largest = objective.lipschitz() if may_be_small or status is Status.DIVERGED else np.nan
 
         if lines:
             lines.close(trace)
@@ -271,13 +277,11 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
             "learning_rate": 1.0 / largest if self.learning_rate == "auto" else self.learning_rate,
             "stable_rate": (2.0 if self.solver == "gd" else 1.0) / largest,
             "separable": describe(found, getattr(self, "feature_names_in_", None)),
-            "remedy": "Raise max_iter." if self.solver == "preconditioned" else (
-                "Use solver='preconditioned', which needs no scaled features, or raise max_iter."
-            ),
-        }  # fmt: skip
+        }
+        facts["remedy"] = self._remedy(facts["stable_rate"])
         message = status.describe(**facts)
         quiet = status in (Status.CONVERGED, Status.STOPPED) or (
-            status is Status.PRECISION and result.evaluation.violation <= objective.rounding()
+            status is Status.PRECISION and result.evaluation.violation <= min(objective.rounding(), PRECISE)
         )
         if not quiet:
             category = SeparationWarning if status is Status.SEPARABLE else ConvergenceWarning
@@ -327,6 +331,17 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
             # C is so small that all-zero weights are optimal: there is nowhere to go.
             coef = constant
         return solve(objective, coef, step_size, trace)
+
+    def _remedy(self, stable_rate):
+        """What to do where the passes did not suffice."""
+        if self.solver == "preconditioned":
+            return "Raise max_iter."
+        if self.learning_rate != "auto" and self.learning_rate < 0.5 * stable_rate:
+            return (
+                f"Raise learning_rate, of which every value up to {stable_rate:.3g} is stable, or max_iter; or use "
+                "solver='preconditioned', which needs none."
+            )
+        return "Use solver='preconditioned', which minds no units and needs no rate, or raise max_iter."
 
     def _is_warm(self, objective, classes):
         """Is there a previous solution of the same shape and classes to start from?"""
@@ -385,7 +400,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         Returns
         -------
         estimator : sklearn.linear_model.LogisticRegression
-            With the same parameters, as far as it has them, and the same coefficients.
+            With the same coefficients, and the same parameters as far as they bear on them.
 
         Raises
         ------

@@ -66,7 +66,8 @@ class Objective:
 
     def _coordinates(self):
         """Origin and scale of the standardised coordinates, and which features are constant."""
-        mean, sd = self.source.moments(self.weight)
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean, sd = self.source.moments(self.weight)
         if not np.all(np.isfinite(sd)):
             j = int(np.argmin(np.isfinite(sd)))
             raise ValueError(

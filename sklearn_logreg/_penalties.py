@@ -46,9 +46,11 @@ class ElasticNet:
             if np.any(excess > 1e-12 * self.l1):
                 return np.inf
             return float(np.maximum(self.l1 * np.abs(W) + V * W, 0.0).sum())
-        best = -np.sign(V) * excess / self.l2
-        slack = V + self.l2 * best  # in [-l1, l1]
-        return float((0.5 * self.l2 * (W - best) ** 2 + np.maximum(self.l1 * np.abs(W) + slack * W, 0.0)).sum())
+        # Next to no penalty may leave no bound: inf.
+        with np.errstate(over="ignore"):
+            best = -np.sign(V) * excess / self.l2
+            slack = V + self.l2 * best  # in [-l1, l1]
+            return float((0.5 * self.l2 * (W - best) ** 2 + np.maximum(self.l1 * np.abs(W) + slack * W, 0.0)).sum())
 
     def __bool__(self):
         return self._is_there

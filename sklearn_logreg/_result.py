@@ -26,7 +26,7 @@ class Status(enum.Enum):
     MAX_ITER
         ``max_iter`` passes were spent before the violation reached ``tol``.
     DIVERGED
-        The learning rate is too large: the cost exploded, or ended above an earlier one.
+        The learning rate is too large: the cost exploded, rose on the way with "gd", or ended above an earlier one.
     SEPARABLE
         There is no penalty and the classes are separable, so that J has no minimum at finite coefficients.
     STOPPED

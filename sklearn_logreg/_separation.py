@@ -11,12 +11,14 @@ Then J falls for ever along B.  For two classes B has one row, in the sense of `
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 from scipy import sparse
 from scipy.linalg import qr, solve
 from scipy.optimize import linprog
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils._param_validation import Interval, validate_params
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, _get_feature_names, check_X_y
 
@@ -58,6 +60,10 @@ class Separation:
         return self.kind != "none"
 
 
+@validate_params(
+    {"fit_intercept": ["boolean"], "time_limit": [Interval(Real, 0, None, closed="neither"), None]},
+    prefer_skip_nested_validation=True,
+)
 def separation(X, y, sample_weight=None, fit_intercept=True, time_limit=None):
     """Find out whether the classes can be separated by planes, and by which features.
 
@@ -86,7 +92,7 @@ def separation(X, y, sample_weight=None, fit_intercept=True, time_limit=None):
     Raises
     ------
     ValueError
-        If X or y cannot be used.
+        If X, y or a parameter cannot be used.
     TimeoutError
         If ``time_limit`` passed first.
 
@@ -246,9 +252,10 @@ def diagnose(objective, result, X, y):
 def describe(found, names):
     """Half a sentence: how the classes are separable, and by which features."""
     if found is None:
-        return "likely separable"
+        return "likely separable (separation(X, y) can prove it)"
     features = [str(j) if names is None else str(names[j]) for j in found.features]
-    listed = ", ".join(features[:10]) + (f" and {len(features) - 10} more" if len(features) > 10 else "")
+    more = f" and {len(features) - 10} more, which separation(X, y) lists" if len(features) > 10 else ""
+    listed = ", ".join(features[:10]) + more
     how = "completely" if found.kind == "complete" else "quasi-completely"
     return f"{how} separable by feature{'s' if len(features) > 1 else ''} {listed}"
 

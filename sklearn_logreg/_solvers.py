@@ -27,23 +27,29 @@ SUFFICIENT_DECREASE = 1e-4
 SEPARATED = 1e-4
 # Steps in a row that neither lower J measurably nor the violation, after which the working precision is reached.
 PATIENCE = 5
+# To lose so much of what was won takes too large a step size; rounding and momentum lose less.
+LOST = 0.01
 
 
 def gradient_descent(objective, coef, step_size, trace):
     """W <- prox(W - alpha grad J(W)): the algorithm of the textbooks; with an L1 penalty, ISTA."""
-    best = None
+    best, last, rise = None, None, 0.0
     while True:
         here = objective.evaluate(coef)
         status = trace.add(here)
         best = here if best is None or here.value < best.value else best
+        rise = rise if last is None else max(rise, here.value - last.value)
         if trace.exploded():
             return Result(best, Status.DIVERGED)
         if status:
-            # A stable step size never raises the cost.
-            if status is Status.MAX_ITER and here.value > best.value + objective.resolution(best):
+            # A stable step size never raises the cost, on no step of all.
+            resolution = objective.resolution(best)
+            lost = here.value > best.value + resolution or rise > LOST * (trace.values[0] - best.value) + resolution
+            if status is Status.MAX_ITER and lost:
                 return Result(best, Status.DIVERGED)
             return Result(here, status)
         coef = objective.prox(coef - step_size * here.gradient, step_size)
+        last = here
 
 
 def nesterov(objective, coef, step_size, trace):
@@ -60,8 +66,7 @@ def nesterov(objective, coef, step_size, trace):
         if trace.exploded():
             return Result(best, Status.DIVERGED)
         if status:
-            # Momentum overshoots a little at any step size; to lose a hundredth of what was won takes too large a one.
-            lost = here.value - best.value > 0.01 * (trace.values[0] - best.value) + objective.resolution(best)
+            lost = here.value - best.value > LOST * (trace.values[0] - best.value) + objective.resolution(best)
             if status is Status.MAX_ITER and lost:
                 status = Status.DIVERGED
             return Result(here if status is Status.CONVERGED else best, status)

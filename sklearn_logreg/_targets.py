@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 import numpy as np
 from sklearn.utils import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
@@ -36,6 +38,7 @@ def weights(class_weight, sample_weight, X, y, classes, codes):
             raise ValueError("All sample weights are zero: there is nothing to fit. Give some rows a positive weight.")
     totals = _class_totals(codes, sample_weight, len(classes))
     if class_weight is not None:
+        _check_class_weight(class_weight)
         _check_totals(classes, totals, "sample_weight")
         by_class = compute_class_weight(class_weight, classes=classes, y=y, sample_weight=sample_weight)
         totals = totals * by_class
@@ -43,6 +46,15 @@ def weights(class_weight, sample_weight, X, y, classes, codes):
         sample_weight = by_row if sample_weight is None else sample_weight * by_row
     _check_totals(classes, totals, "sample_weight and class_weight")
     return sample_weight, totals.astype(np.float64)
+
+
+def _check_class_weight(class_weight):
+    """Refuse weights that are none, which scikit-learn multiplies as they are."""
+    for label, weight in class_weight.items() if isinstance(class_weight, dict) else ():
+        if not (isinstance(weight, Real) and 0.0 <= float(weight) < np.inf):
+            raise ValueError(
+                f"class_weight gives class {label!r} the weight {weight!r}: it must be a finite number, not negative."
+            )
 
 
 def _class_totals(codes, sample_weight, n_classes, n_rows=2**16):

@@ -8,6 +8,7 @@ import pytest
 from conftest import SOLVERS, fit_quietly, make_classes
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 
 from sklearn_logreg import LogisticRegression, LossCurveDisplay
@@ -96,6 +97,18 @@ def test_not_fitted(make, plt):
     model = LogisticRegression()
     with pytest.raises(NotFittedError, match="not fitted"):
         getattr(LossCurveDisplay, make)({"a": model} if make == "from_estimators" else model)
+
+
+@pytest.mark.parametrize("foreign", [3, make_pipeline(LogisticRegression()), LinearRegression()])
+def test_what_has_no_loss_curve_is_named(foreign, plt):
+    with pytest.raises(TypeError, match=r"estimator=.* has no loss curve: .*, of a pipeline its last step"):
+        LossCurveDisplay.from_estimator(foreign)
+
+
+@pytest.mark.parametrize("estimators", [{}, [LogisticRegression()]])
+def test_estimators_come_by_name(estimators, plt):
+    with pytest.raises(TypeError, match=r"estimators=.* must be a dict of fitted estimators by name, not empty"):
+        LossCurveDisplay.from_estimators(estimators)
 
 
 def test_the_last_step_of_a_pipeline(plt, fits):

@@ -191,8 +191,9 @@ def test_bad_data_are_refused_before_any_work(X, y, sample_weight, message, solv
     "class_weight, message",
     [
         ({0: 1.0, 1: 0.0}, "class 1 .*total weight 0"),
-        ({0: -1.0, 1: 1.0}, "class 0 .*total weight -"),
-        ({0: np.nan, 1: 1.0}, "class 0 .*total weight nan"),
+        ({0: -1.0, 1: 1.0}, "class_weight gives class 0 the weight -1.0: it must be a finite number"),
+        ({0: np.nan, 1: 1.0}, "class_weight gives class 0 the weight nan"),
+        ({0: 1.0, 1: "x"}, "class_weight gives class 1 the weight 'x'"),
         ({"a": 1.0}, r"The classes, \[.*0.*1.*\], are not in class_weight"),
     ],
 )

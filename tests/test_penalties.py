@@ -26,6 +26,10 @@ def test_prox_minimises_the_proximal_cost(l1, step_size):
         assert cost(v) <= best.fun + 1e-15, "no other point is better"
 
 
+def test_next_to_no_penalty_has_no_bound_and_is_silent():
+    assert ElasticNet(0.0, 1e-303).fenchel_young(W, np.ones_like(W)) == np.inf
+
+
 def test_prox_is_zero_up_to_the_threshold_and_keeps_signs():
     found = ElasticNet(0.5, 0.0).prox(W, 1.0)
     assert_array_equal(found == 0.0, np.abs(W) <= 0.5)

@@ -633,3 +633,11 @@ def test_extreme_units_do_not_overflow(solver, scale):
     model = fit_quietly(LogisticRegression(C=np.inf, solver=solver, max_iter=5), X * scale, y)
     assert np.isfinite(model.coef_).all() and np.isfinite(model.loss_curve_).all()
     assert violation_of(model, X * scale, y) >= 0.0
+
+
+@pytest.mark.parametrize("storage", [np.asarray, sparse.csr_matrix])
+def test_features_whose_squares_overflow_are_refused(storage):
+    # By the error alone: a warning that comes before it says less.
+    X, y = make_classes(50, 2, seed=37)
+    with pytest.raises(ValueError, match="The values of feature 0 are so large that their squares overflow"):
+        LogisticRegression().fit(storage(X * 1e200), y)

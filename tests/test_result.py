@@ -59,7 +59,7 @@ def test_max_iter(solver, problem):
     if solver == "preconditioned":
         assert remedy == "Raise max_iter.", "it would be no help to be told to use the solver that is used"
     else:
-        assert remedy == "Use solver='preconditioned', which needs no scaled features, or raise max_iter."
+        assert remedy == "Use solver='preconditioned', which minds no units and needs no rate, or raise max_iter."
     assert not ends(LogisticRegression(tol=1e-5), *problem).startswith("Stopped"), "the remedy must work"
 
 
@@ -124,6 +124,13 @@ def test_precision_with_float32_names_the_precision_and_the_remedy():
     assert "at the working precision of float32" in message
     assert "Raise tol, pass float64 data, or subtract a constant from such features." in message
     assert not model.converged_
+
+
+def test_a_precision_that_leaves_no_model_warns():
+    # Silent, it was: rounding explains the violation.  The model was that of a coin.
+    X, y = load_breast_cancer(return_X_y=True)
+    message = ends(LogisticRegression(C=100.0), (X + 1e6).astype(np.float32), y, ConvergenceWarning)
+    assert "at the working precision of float32" in message and "subtract a constant from such features" in message
 
 
 def test_precision_above_the_level_of_rounding_warns(monkeypatch, problem):

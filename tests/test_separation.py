@@ -268,6 +268,13 @@ def test_input_is_left_as_it_was():
     assert_array_equal(y, before[1])
 
 
+@pytest.mark.parametrize("wrong", [{"time_limit": -1.0}, {"time_limit": "a"}, {"fit_intercept": "yes"}])
+def test_wrong_parameters_are_named(wrong):
+    (name,) = wrong
+    with pytest.raises(ValueError, match=f"The '{name}' parameter of separation must be"):
+        separation([[0.0], [1.0]], [0, 1], **wrong)
+
+
 @pytest.mark.parametrize("storage", [np.asarray, sparse.csr_matrix])
 def test_time_limit(storage):
     X, y = make_classes(4000, 40, noise=3.0)

@@ -20,6 +20,7 @@ from conftest import (
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from scipy.special import softmax
+from sklearn.datasets import load_breast_cancer
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import scale
 
@@ -232,12 +233,25 @@ def test_oscillation_without_explosion_is_reported(solver):
     assert_allclose(found, model.loss_curve_.min(), rtol=1e-12)
 
 
+def test_a_rise_on_the_way_is_reported():
+    # It ends lower than ever, but no stable rate would have raised the cost.
+    X, y = load_breast_cancer(return_X_y=True)
+    model = LogisticRegression(solver="gd", learning_rate=2e-5, max_iter=1000)
+    with pytest.warns(ConvergenceWarning, match="The cost grew with learning_rate=2e-05"):
+        model.fit(X, y)
+    assert model.status_ is Status.DIVERGED and np.diff(model.loss_curve_).max() > 1.0
+
+
 def test_a_tiny_rate_is_not_convergence():
     # "The cost moved little" would end this at once.
     X, y = make_classes()
-    with pytest.warns(ConvergenceWarning, match="max_iter=30"):
+    with pytest.warns(ConvergenceWarning, match="max_iter=30") as caught:
         model = LogisticRegression(solver="gd", learning_rate=1e-9, max_iter=30).fit(X, y)
     assert model.n_iter_[0] == 30 and not model.converged_
+    # The message names a rate that is larger, and stable.
+    stable = float(re.search(r"Raise learning_rate, .* up to (\S+) is stable", str(caught[0].message))[1])
+    curve = fit_quietly(LogisticRegression(solver="gd", learning_rate=0.99 * stable, max_iter=30), X, y).loss_curve_
+    assert stable > 1e-3 and np.all(np.diff(curve) < 0.0)
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
