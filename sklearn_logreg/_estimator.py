@@ -261,9 +261,11 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
             ahead = look_ahead(objective, result.evaluation, trace.n_passes, result.preconditioner)
             # At the point itself, not at coef: the certificate is cheaper where the point ahead is the same array.
             gap = duality_gap(objective, result.evaluation.coef, result.evaluation.value, *ahead)
-            # Of a rate that is too small or too large, the message says how large it may be.
+            # Of a rate that is too large the message says how large it may be; of one that may be too small it does so
+            # where that takes no longer than the fit.
             may_be_small = status is Status.MAX_ITER and self.learning_rate != "auto"
-            largest = objective.lipschitz() if may_be_small or status is Status.DIVERGED else np.nan
+            is_short = objective.curvature_nanoseconds(np.float64) <= trace.n_passes * source.nanoseconds
+            largest = objective.lipschitz() if status is Status.DIVERGED or (may_be_small and is_short) else np.nan
 
         if lines:
             lines.close(trace)

@@ -25,6 +25,8 @@ MAX_ROUNDS = 4
 # shrunk.  And how far the model is solved for that, against the violation at hand: at least, and with a Hessian at
 # most, which is as far as rounding allows.
 SHRUNK = 1e-9
+# What rounding leaves of a sum of residuals and standardised features, whose mean sizes are below 1.
+ROUNDING = 1e-16
 MODEL_ACCURACY = 1e-8
 MOST_ACCURATE = 1e-12
 
@@ -109,16 +111,15 @@ def _on_support(objective, here, preconditioner, max_products):
     """
     penalty, p = objective.penalty, objective.n_features
     product, _ = objective.hessian_product(here, exact=True)
-    largest = np.max(objective.distance(here) * objective.scale)
 
     def is_small(rest):
         if np.all(penalty.l2):
-            return 0.5 * np.sum(rest**2 / penalty.l2) <= SHARP * abs(here.value)
+            return 0.5 * np.sum((rest * objective.scale) ** 2 / penalty.l2) <= SHARP * abs(here.value)
         # What is left shrinks the dual point.
-        return np.abs(rest).max(initial=0.0) <= min(SHARP * penalty.l1, 1e-6 * largest)
+        return np.all(np.abs(rest) <= np.maximum(SHRUNK * penalty.l1 / objective.scale, ROUNDING))
 
     def is_done(residual):
-        return is_small(objective.unstandardise_gradient(residual)[:, :p])
+        return is_small(objective.unstandardise_gradient(residual)[:, :p] / objective.scale)
 
     def counted(step):
         nonlocal max_products
@@ -144,7 +145,7 @@ def _on_support(objective, here, preconditioner, max_products):
         gradient = here.standardised + counted(objective.standardise(coef - here.coef))
         there = replace(here, coef=coef, standardised=gradient)
         by_intercept = np.abs(gradient[:, p:]).sum(axis=1, keepdims=True)
-        if is_small(0.1 * (objective.distance(there) * objective.scale + by_intercept * np.abs(objective.mean))):
+        if is_small(0.1 * (objective.distance(there) + by_intercept * np.abs(objective.mean) / objective.scale)):
             return coef - here.coef
     return None
 
