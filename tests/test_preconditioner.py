@@ -258,6 +258,19 @@ def test_a_cheap_hessian_is_taken_at_every_step(n_rows, is_cheap, looks):
         assert model.violation_curve_[-2] <= 10.0 * model.violation_curve_[-3] ** 1.5
 
 
+@pytest.mark.parametrize("C", [1.0, 100.0])
+@pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
+def test_with_l1_a_hessian_serves_for_four_passes(l1_ratio, C, looks):
+    # Collinear features, among which single precision lost its way; the certificate takes no Hessian of its own.
+    rng = np.random.RandomState(0)
+    X = sparse.csr_matrix(np.column_stack([one_hot(rng.randint(10, size=20_000), range(10)) for _ in range(10)]))
+    y = X @ rng.normal(size=100) + rng.logistic(size=20_000) > 0.0
+    model = fit(X, y, 30, C=C, l1_ratio=l1_ratio, random_state=0)
+    assert 1 <= looks.count(20_000) <= model.n_iter_[0] / 4.0
+    best = fit_quietly(LogisticRegression(C=C, l1_ratio=l1_ratio, tol=1e-12), X, y)
+    assert model.duality_gap_ <= 1.01 * (model.loss_ - best.loss_) + 1e-13
+
+
 def test_the_last_hessian_serves_again_where_it_leads_below_tol(looks):
     X, y = make_classes(300, 30, seed=4)
     saved = []
