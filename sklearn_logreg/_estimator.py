@@ -79,7 +79,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         Start from the coefficients of the last fit, if it had the same number of features and the same classes.
     random_state : int, RandomState instance or None, default=None
         Draws the sample of rows from which "preconditioned" takes its start and curvature when there are some
-        thousands or more.  The result depends on it below ``tol`` only.
+        thousands or more; ``None``: NumPy's global generator.  The model depends on it below ``tol`` only; which of the
+        coefficients of the same model it is, where L1 alone leaves several (an even number of classes), too.
     n_jobs : int or None, default=None
         Threads for a pass; ``None``: as many as BLAS may use, which joblib's workers lower; it changes no digit.
     verbose : int, default=0
@@ -276,7 +277,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
             "tol": self.tol,
             "violation": result.evaluation.violation,
             "dtype": source.dtype,
-            "learning_rate": 1.0 / largest if self.learning_rate == "auto" else self.learning_rate,
+            "learning_rate": self.learning_rate,
             "stable_rate": (2.0 if self.solver == "gd" else 1.0) / largest,
             "separable": describe(found, getattr(self, "feature_names_in_", None)),
         }
@@ -301,10 +302,10 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
             "status_": status,
             "status_message_": message,
         }
-        for name, value in fitted.items():
-            setattr(self, name, value)
         if tasks:
             tasks.close(fitted)
+        for name, value in fitted.items():
+            setattr(self, name, value)
         return self
 
     def _solve(self, objective, trace, classes, totals):
@@ -320,19 +321,24 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
             warm = np.concatenate([W, b], axis=1).astype(np.float64)
         if self.max_iter == 0:
             unknown = np.full_like(coef, np.nan)
-            nothing = Evaluation(coef, np.nan, unknown, unknown, np.inf, False)
+            nothing = Evaluation(coef if warm is None else warm, np.nan, unknown, unknown, np.inf, False)
             return Result(nothing, Status.MAX_ITER)
         if self.solver == "preconditioned":
             baseline = constant_loss(totals if self.fit_intercept else np.ones_like(totals))
             return descend(objective, constant, trace, self.random_state, warm, baseline)
         solve = {"gd": gradient_descent, "nesterov": nesterov}[self.solver]
-        step_size = 1.0 / objective.lipschitz() if self.learning_rate == "auto" else self.learning_rate
+        # Nothing curves a cost without penalty where all features are zero, and any step does.
+        step_size = 1.0 / (objective.lipschitz() or 1.0) if self.learning_rate == "auto" else self.learning_rate
         if warm is not None:
             coef = warm
         elif objective.penalty.l1 and objective.violation_at_zero(constant) <= self.tol:
             # C is so small that all-zero weights are optimal: there is nowhere to go.
             coef = constant
-        return solve(objective, coef, step_size, trace)
+        result = solve(objective, coef, step_size, trace)
+        if result.status is Status.DIVERGED and self.learning_rate == "auto":
+            # What raises the cost at 1/L is rounding.
+            result.status = Status.PRECISION
+        return result
 
     def _remedy(self, stable_rate):
         """What to do where the passes did not suffice."""

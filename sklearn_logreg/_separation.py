@@ -37,7 +37,7 @@ class SeparationWarning(ConvergenceWarning):
     """The classes are separable and nothing is penalised: there is no finite optimum."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Separation:
     """What :func:`separation` found.
 
@@ -269,4 +269,6 @@ def _newton_change(objective, evaluation):
     step = objective.unstandardise(step.reshape(evaluation.coef.shape))
     p = objective.n_features
     change = objective.source.project(step[:, :p]) + step[:, p:].sum(axis=1, keepdims=True)
+    if objective.weight is not None:
+        change = change[:, objective.weight > 0.0]
     return float(np.abs(change).max())

@@ -4,6 +4,8 @@ Small limits, set by monkeypatch, send small problems down the paths of large on
 recomputed violation.
 """
 
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -393,7 +395,7 @@ def test_row_model_is_the_quadratic_model(n_classes, fit_intercept):
     here = objective.evaluate(0.3 * rng.normal(size=objective.shape))
     columns = np.arange(8)
     X_c = _working_set._with_intercept(objective.source.columns(columns), int(fit_intercept))
-    model = _working_set.RowModel(objective, here, X_c, X_c.T, columns, _working_set.Factor())
+    model = _working_set.RowModel(objective, here, X_c, X_c.T, columns, np.zeros(len(columns)), _working_set.Factor())
     unit = np.where(model.is_weight, 1.0, 1.0 / _working_set.KAPPA)
     assert_allclose(model._gradient(model.V0, 0.0 * model.pull) * unit, here.gradient, rtol=1e-9, atol=1e-12)
     V = model.V0 + 0.1 * unit * rng.normal(size=model.V0.shape)
@@ -408,12 +410,31 @@ def test_row_model_is_the_quadratic_model(n_classes, fit_intercept):
         assert_allclose((value(V + e) - value(V - e)) / 2e-4, gradient[k, j] * unit[j], rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_the_working_set_minds_no_origin_of_the_features(n_classes):
+    # 60 rows 1000 standard deviations from zero took 842 passes.
+    X, y = make_classes(60, 400, n_classes=n_classes, seed=0)
+    model = LogisticRegression(C=100.0, l1_ratio=1.0)
+    near = fit(X, y, 20, C=100.0, l1_ratio=1.0)
+    far = model.fit(X + 1000.0, y)
+    assert far.n_iter_[0] <= near.n_iter_[0] + 2
+    assert_allclose(far.loss_, near.loss_, rtol=1e-7)
+
+
+def test_coordinate_descent_in_threads_leaves_the_filters_of_warnings_alone():
+    X, y = make_classes(300, 20, seed=0)
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda _: LogisticRegression(l1_ratio=1.0).fit(X, y), range(40)))
+    assert warnings.filters == before
+
+
 def test_row_model_is_minimised_to_the_accuracy_asked_for():
     X, y = make_sparse(200, 40, 0.3, 3, seed=4)
     objective = objective_of(X, y, 0.0, 0.002)
     here = objective.evaluate(np.zeros(objective.shape))
     X_c = _working_set._with_intercept(X.tocsc().astype(float), 1)
-    model = _working_set.RowModel(objective, here, X_c, X_c.T, np.arange(40), _working_set.Factor())
+    model = _working_set.RowModel(objective, here, X_c, X_c.T, np.arange(40), np.zeros(40), _working_set.Factor())
 
     def violation(V):
         return model._violation(V, model._gradient(V, (model.X @ (V - model.V0).T).T))

@@ -314,6 +314,23 @@ def test_an_interruption_in_a_callback(solver, fitted, problem, callbacks):
     assert_same_state(model, before)
 
 
+@pytest.mark.parametrize("fitted", [False, True])
+def test_a_callback_that_fails_at_the_end_of_the_fit(fitted, problem, callbacks):
+    class FailAtTheEnd(Recorder):
+        def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
+            if context.task_name != "pass":
+                raise ValueError("at the end")
+
+    model = LogisticRegression()
+    if fitted:
+        model.fit(*make_classes(80, 3, seed=9))
+    model.set_callbacks(FailAtTheEnd())
+    before = state(model)
+    with pytest.raises(ValueError, match="at the end"):
+        model.fit(*problem)
+    assert_same_state(model, before)
+
+
 def test_data_frames_and_an_interruption(monkeypatch):
     pd = pytest.importorskip("pandas")
     X, y = make_classes(80, 3)

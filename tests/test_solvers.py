@@ -242,6 +242,34 @@ def test_a_rise_on_the_way_is_reported():
     assert model.status_ is Status.DIVERGED and np.diff(model.loss_curve_).max() > 1.0
 
 
+@pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_features_that_are_all_zero(solver, l1_ratio):
+    model = LogisticRegression(C=np.inf, l1_ratio=l1_ratio, solver=solver, fit_intercept=False)
+    model.fit(np.zeros((12, 3)), np.arange(12) % 2)
+    assert model.converged_ and not model.coef_.any(), "nothing curves the cost"
+
+
+@pytest.mark.parametrize("solver", ["gd", "nesterov"])
+def test_the_own_rate_is_never_called_too_large(solver):
+    # At the optimum rounding raises the cost: more so where float32 data are far from zero.
+    X, y = make_classes()
+    X = (X + 1e3).astype(np.float32)
+    model = LogisticRegression(warm_start=True).fit(X, y)
+    fit_quietly(model.set_params(solver=solver, tol=0.0), X, y)
+    assert model.status_ in (Status.PRECISION, Status.MAX_ITER)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_warm_start_without_passes_keeps_the_coefficients(solver):
+    X, y = make_classes()
+    model = LogisticRegression(warm_start=True).fit(X, y)
+    coef, intercept = model.coef_.copy(), model.intercept_.copy()
+    fit_quietly(model.set_params(solver=solver, max_iter=0), X, y)
+    assert_array_equal(model.coef_, coef)
+    assert_array_equal(model.intercept_, intercept)
+
+
 def test_a_tiny_rate_is_not_convergence():
     # "The cost moved little" would end this at once.
     X, y = make_classes()

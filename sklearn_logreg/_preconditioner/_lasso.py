@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from threading import Lock
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -62,11 +63,37 @@ def lasso(H, g, scale, penalty, w, accuracy, n_classes=1):
     return v
 
 
+class _ExpectingNoConvergence:
+    """A context without ConvergenceWarning, as coordinate descent is meant to stop before its tolerance, which is zero.
+
+    Filters are those of the process: with one for each thread, whoever left last would restore another's.
+    """
+
+    def __init__(self):
+        self.lock = Lock()
+        self.n_users = 0
+
+    def __enter__(self):
+        with self.lock:
+            if not self.n_users:
+                self.filters = warnings.catch_warnings()
+                self.filters.__enter__()
+                warnings.simplefilter("ignore", ConvergenceWarning)
+            self.n_users += 1
+
+    def __exit__(self, *_):
+        with self.lock:
+            self.n_users -= 1
+            if not self.n_users:
+                self.filters.__exit__(None, None, None)
+
+
+_expecting_no_convergence = _ExpectingNoConvergence()
+
+
 def sweep(X, y, l1, l2, v, n_sweeps, **gram):
     """argmin_v |y - X v|^2 / 2 + l1 |v|_1 + l2/2 |v|^2, some sweeps of coordinate descent (scikit-learn's) closer."""
-    with warnings.catch_warnings():
-        # That it stops before its tolerance, which is zero, is meant.
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    with _expecting_no_convergence:
         _, path, _ = enet_path(
             X, y, l1_ratio=l1 / (l1 + l2), alphas=[(l1 + l2) / len(y)], coef_init=v, check_input=False, copy_X=False,
             tol=0.0, max_iter=n_sweeps, **(gram or {"precompute": False}),

@@ -79,7 +79,7 @@ class WorkingSet:
 
     def _model(self, here):
         """The quadratic model there."""
-        return RowModel(self.objective, here, self.X, self.XT, self.held, self.factor)
+        return RowModel(self.objective, here, self.X, self.XT, self.held, self.shift, self.factor)
 
     def _hold(self, here):
         """Hold the columns of X that are not zero or that are worst, and one for each intercept: were they at hand?"""
@@ -97,10 +97,14 @@ class WorkingSet:
         is_held[self.held] = True
         is_there = is_held[columns].all()
         if not is_there:
-            self.X = _with_intercept(objective.source.columns(columns), int(objective.fit_intercept))
+            X = objective.source.columns(columns)
+            # Columns far from zero are nearly that of the intercept, and coordinate descent crawls between the two.
+            is_centred = objective.fit_intercept and not sparse.issparse(X)
+            self.shift = objective.mean[columns] * is_centred
+            self.X = _with_intercept(X - self.shift if is_centred else X, int(objective.fit_intercept))
         elif len(columns) < MUCH * len(self.held):
-            last = np.arange(len(self.held), self.X.shape[1])
-            self.X = self.X[:, np.append(np.searchsorted(self.held, columns), last)]
+            last, kept = np.arange(len(self.held), self.X.shape[1]), np.searchsorted(self.held, columns)
+            self.X, self.shift = self.X[:, np.append(kept, last)], self.shift[kept]
         else:
             return is_there
         # Its transpose shares the entries, but takes SciPy as long to make as a product.
@@ -159,10 +163,11 @@ class RowModel:
 
     The last sum couples the classes of softmax, and is absent for two.  Coordinate descent on one class at a time
     (scikit-learn's; Friedman, Hastie and Tibshirani 2010) finds out which weights are zero; conjugate gradients, or
-    Newton steps, on the others at once finish what it crawls along.
+    Newton steps, on the others at once finish what it crawls along.  From the features ``shift`` was subtracted, and
+    the intercept is that of what is left.
     """
 
-    def __init__(self, objective, here, X, XT, columns, factor):
+    def __init__(self, objective, here, X, XT, columns, shift, factor):
         self.factor = factor
         self.penalty = objective.penalty  # the same for all features
         residuals, P = objective.residuals(here)
@@ -170,7 +175,7 @@ class RowModel:
         size = np.abs(residuals)
         self.P: Any = P * np.sqrt(weight) if len(P) > 1 else None
         self.pull = residuals * weight
-        self.mean, self.scale = objective.mean[columns], objective.scale[columns]
+        self.shift, self.mean, self.scale = shift, objective.mean[columns] - shift, objective.scale[columns]
         self.X, self.XT = X, XT
         self.is_weight = np.arange(X.shape[1]) < len(columns)
         self.l1 = self.penalty.l1 * self.is_weight
@@ -178,6 +183,7 @@ class RowModel:
         self.columns = np.append(columns, np.arange(objective.n_features, objective.shape[1]))
         self.entries = np.arange(len(here.coef))[:, None] * objective.shape[1] + self.columns
         self.V0 = here.coef[:, self.columns]
+        self.V0[:, ~self.is_weight] += self.V0[:, self.is_weight] @ shift[:, None]
         self.V0[:, ~self.is_weight] /= KAPPA
         # The gradient there, and the violation on these features.
         self.missed, self.weight = size.max(axis=0), weight
@@ -222,6 +228,7 @@ class RowModel:
             V[:, ~self.is_weight] -= excess
             D = D - KAPPA * excess.sum()
         V[:, ~self.is_weight] *= KAPPA
+        V[:, ~self.is_weight] -= V[:, self.is_weight] @ self.shift[:, None]
         return V, D
 
     def _change(self, V):
