@@ -120,8 +120,9 @@ class LossCurveDisplay:
         display : LossCurveDisplay
             The display, plotted.
         """
-        label = getattr(estimator, "solver", "") if name is None else name
-        return cls.from_estimators({label: estimator}, ax=ax, best=best, **kwargs)
+        curve = _curve(estimator)
+        label = estimator.solver if name is None else name
+        return cls({label: curve}, best=best).plot(ax, **kwargs)
 
     @classmethod
     def from_estimators(cls, estimators, *, ax=None, best=None, **kwargs):

@@ -262,11 +262,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
             ahead = look_ahead(objective, result.evaluation, trace.n_passes, result.preconditioner)
             # At the point itself, not at coef: the certificate is cheaper where the point ahead is the same array.
             gap = duality_gap(objective, result.evaluation.coef, result.evaluation.value, *ahead)
-            # Of a rate that is too large the message says how large it may be; of one that may be too small it does so
-            # where that takes no longer than the fit.
-            may_be_small = status is Status.MAX_ITER and self.learning_rate != "auto"
-            is_short = objective.curvature_nanoseconds(np.float64) <= trace.n_passes * source.nanoseconds
-            largest = objective.lipschitz() if status is Status.DIVERGED or (may_be_small and is_short) else np.nan
+            stable_rate = self._stable_rate(objective, status, trace.n_passes)
 
         if lines:
             lines.close(trace)
@@ -278,10 +274,10 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
             "violation": result.evaluation.violation,
             "dtype": source.dtype,
             "learning_rate": self.learning_rate,
-            "stable_rate": (2.0 if self.solver == "gd" else 1.0) / largest,
+            "stable_rate": stable_rate,
             "separable": describe(found, getattr(self, "feature_names_in_", None)),
+            "remedy": self._remedy(stable_rate),
         }
-        facts["remedy"] = self._remedy(facts["stable_rate"])
         message = status.describe(**facts)
         quiet = status in (Status.CONVERGED, Status.STOPPED) or (
             status is Status.PRECISION and result.evaluation.violation <= min(objective.rounding(), PRECISE)
@@ -339,6 +335,18 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
             # What raises the cost at 1/L is rounding.
             result.status = Status.PRECISION
         return result
+
+    def _stable_rate(self, objective, status, n_passes):
+        """The largest learning rate that never diverges, nan where nobody needs it.
+
+        Of a rate that is too large the message says how large it may be; of one that may be too small it does so where
+        that takes no longer than the fit.
+        """
+        is_short = objective.curvature_nanoseconds(np.float64) <= n_passes * objective.source.nanoseconds
+        may_be_small = status is Status.MAX_ITER and self.learning_rate != "auto"
+        if status is Status.DIVERGED or (may_be_small and is_short):
+            return (2.0 if self.solver == "gd" else 1.0) / objective.lipschitz()
+        return np.nan
 
     def _remedy(self, stable_rate):
         """What to do where the passes did not suffice."""

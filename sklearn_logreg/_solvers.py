@@ -33,23 +33,21 @@ LOST = 0.01
 
 def gradient_descent(objective, coef, step_size, trace):
     """W <- prox(W - alpha grad J(W)): the algorithm of the textbooks; with an L1 penalty, ISTA."""
-    best, last, rise = None, None, 0.0
+    best = None
     while True:
         here = objective.evaluate(coef)
         status = trace.add(here)
         best = here if best is None or here.value < best.value else best
-        rise = rise if last is None else max(rise, here.value - last.value)
         if trace.exploded():
             return Result(best, Status.DIVERGED)
         if status:
             # A stable step size never raises the cost, on no step of all.
-            resolution = objective.resolution(best)
+            resolution, rise = objective.resolution(best), np.max(np.diff(trace.values), initial=0.0)
             lost = here.value > best.value + resolution or rise > LOST * (trace.values[0] - best.value) + resolution
             if status is Status.MAX_ITER and lost:
                 return Result(best, Status.DIVERGED)
             return Result(here, status)
         coef = objective.prox(coef - step_size * here.gradient, step_size)
-        last = here
 
 
 def nesterov(objective, coef, step_size, trace):

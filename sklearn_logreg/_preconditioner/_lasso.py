@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from threading import Lock
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import enet_path
 
+from .._sources import SharedContext
 from ._symmetric import cholesky, diagonal, principal_submatrix, solve
 
 # Sweeps of coordinate descent between two polishes, and rounds of both.
@@ -63,29 +63,17 @@ def lasso(H, g, scale, penalty, w, accuracy, n_classes=1):
     return v
 
 
-class _ExpectingNoConvergence:
-    """A context without ConvergenceWarning, as coordinate descent is meant to stop before its tolerance, which is zero.
+class _ExpectingNoConvergence(SharedContext):
+    """No ConvergenceWarning: that coordinate descent stops before its tolerance, which is zero, is meant."""
 
-    Filters are those of the process: with one for each thread, whoever left last would restore another's.
-    """
+    def begin(self):
+        if not self.n_users:
+            self.filters = warnings.catch_warnings()
+            self.filters.__enter__()
+            warnings.simplefilter("ignore", ConvergenceWarning)
 
-    def __init__(self):
-        self.lock = Lock()
-        self.n_users = 0
-
-    def __enter__(self):
-        with self.lock:
-            if not self.n_users:
-                self.filters = warnings.catch_warnings()
-                self.filters.__enter__()
-                warnings.simplefilter("ignore", ConvergenceWarning)
-            self.n_users += 1
-
-    def __exit__(self, *_):
-        with self.lock:
-            self.n_users -= 1
-            if not self.n_users:
-                self.filters.__exit__(None, None, None)
+    def end(self):
+        self.filters.__exit__(None, None, None)
 
 
 _expecting_no_convergence = _ExpectingNoConvergence()

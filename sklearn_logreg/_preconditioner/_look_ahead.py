@@ -114,12 +114,12 @@ def _on_support(objective, here, preconditioner, max_products):
 
     def is_small(rest):
         if np.all(penalty.l2):
-            return 0.5 * np.sum((rest * objective.scale) ** 2 / penalty.l2) <= SHARP * abs(here.value)
+            return 0.5 * np.sum(rest**2 / penalty.l2) <= SHARP * abs(here.value)
         # What is left shrinks the dual point.
-        return np.all(np.abs(rest) <= np.maximum(SHRUNK * penalty.l1 / objective.scale, ROUNDING))
+        return np.all(np.abs(rest) <= np.maximum(SHRUNK * penalty.l1, ROUNDING * objective.scale))
 
     def is_done(residual):
-        return is_small(objective.unstandardise_gradient(residual)[:, :p] / objective.scale)
+        return is_small(objective.unstandardise_gradient(residual)[:, :p])
 
     def counted(step):
         nonlocal max_products
@@ -145,7 +145,7 @@ def _on_support(objective, here, preconditioner, max_products):
         gradient = here.standardised + counted(objective.standardise(coef - here.coef))
         there = replace(here, coef=coef, standardised=gradient)
         by_intercept = np.abs(gradient[:, p:]).sum(axis=1, keepdims=True)
-        if is_small(0.1 * (objective.distance(there) + by_intercept * np.abs(objective.mean) / objective.scale)):
+        if is_small(0.1 * (objective.distance(there) * objective.scale + by_intercept * np.abs(objective.mean))):
             return coef - here.coef
     return None
 

@@ -42,7 +42,7 @@ class WorkingSet:
 
     def __init__(self, objective):
         self.objective = objective
-        self.held = np.empty(0, np.intp)
+        self.held, self.shift = np.empty(0, np.intp), np.empty(0)
         self.X: Any = None
         self.XT: Any = None
         self.n_rounds = MAX_ROUNDS

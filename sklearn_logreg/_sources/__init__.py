@@ -13,9 +13,9 @@ from scipy import sparse
 from ._base import SMALL_BYTES, weights_of
 from ._dense import DenseSource
 from ._sparse import SparseSource
-from ._threads import Workspace
+from ._threads import SharedContext, Workspace
 
-__all__ = ["SMALL_BYTES", "DenseSource", "SparseSource", "Workspace", "make_source", "weights_of"]
+__all__ = ["SMALL_BYTES", "DenseSource", "SharedContext", "SparseSource", "Workspace", "make_source", "weights_of"]
 
 
 def make_source(X, n_threads=None, n_outputs=1):

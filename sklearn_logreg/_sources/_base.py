@@ -80,7 +80,7 @@ class Source:
 
     @cached_property
     def _pool(self):
-        return ThreadPoolExecutor(len(self._workspaces), initializer=one_blas_thread.limit)
+        return ThreadPoolExecutor(len(self._workspaces), initializer=one_blas_thread.begin)
 
     def without_blas_threads(self, n_unknowns=0):
         """A context in which BLAS runs on one thread, unless a matrix has so many unknowns that it needs more.

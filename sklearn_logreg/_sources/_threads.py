@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from math import prod
 from threading import RLock
@@ -36,19 +37,44 @@ def _set_threads(library, n_threads):
         library.clear_controlling_thread()
 
 
-class _OneBlasThread:
-    """BLAS on one thread, as a context; the first to come sets it and the last to leave restores it, in any order.
+class SharedContext:
+    """A state of the process, as a context of several threads, which come and leave in any order.
 
-    threadpoolctl's own context restores what it found, in whatever order others leave, and asks all libraries of the
-    process for all they know each time, which takes 35 microseconds.
+    A subclass's ``begin`` is called whenever one comes, while ``n_users`` are there already, and its ``end`` when the
+    last leaves.  A context of each thread's own would restore what it found, be that another's.
     """
+
+    begin: Callable[..., Any]
+    end: Callable[..., Any]
 
     def __init__(self):
         self.lock = RLock()
         self.n_users = 0
+
+    def __enter__(self):
+        with self.lock:
+            self.begin()
+            self.n_users += 1
+
+    def __exit__(self, *_):
+        with self.lock:
+            self.n_users -= 1
+            if not self.n_users:
+                self.end()
+
+
+class _OneBlasThread(SharedContext):
+    """BLAS on one thread.
+
+    threadpoolctl's own context asks all libraries of the process for all they know each time, which takes 35
+    microseconds.
+    """
+
+    def __init__(self):
+        super().__init__()
         self.limited: list[tuple[Any, int]] = []
 
-    def limit(self):
+    def begin(self):
         """Set it in this thread: MKL, and OpenBLAS built with OpenMP, have a number for each."""
         for library in _libraries():
             n_threads = library.num_threads if library.user_api == "blas" else 1
@@ -58,16 +84,9 @@ class _OneBlasThread:
                 if library.num_threads == 1:
                     self.limited.append((library, n_threads))
 
-    def __enter__(self):
-        with self.lock:
-            self.limit()
-            self.n_users += 1
-
-    def __exit__(self, *_):
-        with self.lock:
-            self.n_users -= 1
-            while self.limited and not self.n_users:
-                _set_threads(*self.limited.pop())
+    def end(self):
+        while self.limited:
+            _set_threads(*self.limited.pop())
 
 
 one_blas_thread = _OneBlasThread()
