@@ -106,6 +106,9 @@ class Objective:
         coef = rounded.astype(np.float64, copy=False)
         W, _ = self._split(coef)
         gradient /= self.total_weight
+        if len(gradient) > 1:
+            # The residuals of a row sum to zero; what rounding leaves of that, nothing but a weak penalty would resist.
+            gradient -= gradient.mean(axis=0)
         standardised = self.standardise_gradient(gradient)
         if self.penalty:
             by_penalty = self.penalty.l2 * W
