@@ -162,12 +162,26 @@ class SoftmaxLoss:
         raw /= raw.sum(axis=0)
         return raw
 
-    def curvature(self, raw, codes=None):
-        """Second derivatives p_k (1 - p_k); with codes, :func:`secant_curvature` on the wrong side; overwrites raw."""
+    def curving_probabilities(self, raw, codes=None):
+        """Probabilities p that give the Hessian diag(p) - pp'; overwrites raw.
+
+        With codes, the own class of a row on the wrong side is raised to where p_y (1 - p_y) is its
+        :func:`secant_curvature`, and the others are lowered in proportion.
+        """
         p = self.probabilities(raw)
-        if codes is None:
-            return p * (1.0 - p)
-        return secant_curvature(np.abs(p - (codes == np.arange(len(raw))[:, None])))
+        if codes is not None:
+            is_wrong = p[codes, np.arange(p.shape[1])] < 0.5
+            own = codes[is_wrong], np.flatnonzero(is_wrong)
+            wrong = 1.0 - p[own]
+            raised = 0.5 - np.sqrt(np.maximum(0.25 - _secant(wrong), 0.0))
+            p[:, is_wrong] *= (1.0 - raised) / wrong
+            p[own] = raised
+        return p
+
+    def curvature(self, raw, codes=None):
+        """Second derivatives p_k (1 - p_k); with codes, of the raised probabilities; overwrites raw."""
+        p = self.curving_probabilities(raw, codes)
+        return p * (1.0 - p)
 
     def all_probabilities(self, raw):
         """Probabilities of all classes; raw is kept."""

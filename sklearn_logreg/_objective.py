@@ -289,7 +289,7 @@ class Objective:
         largest = self._largest_weight()
 
         def sums(X_b, rows, work):
-            P = self.loss.probabilities(self._raw_at(here, X_b, rows, work))
+            P = self.loss.curving_probabilities(self._raw_at(here, X_b, rows, work), None if exact else self.codes[rows])
             if self.weight is not None:
                 P *= np.sqrt(self.weight[rows] / largest)
             with np.errstate(over="ignore", invalid="ignore"):
@@ -361,10 +361,12 @@ class Objective:
 
         def curve(X_b, rows, work):
             """Second derivatives of the loss, and those that a product needs: both by raw prediction."""
-            raw = self._raw_at(here, X_b, rows, work)
-            h = self.loss.curvature(raw, None if exact else self.codes[rows])
-            # Softmax has made probabilities of its raw predictions.
-            return h, h if n_outputs == 1 else raw.copy()
+            raw, codes = self._raw_at(here, X_b, rows, work), None if exact else self.codes[rows]
+            if n_outputs == 1:
+                h = self.loss.curvature(raw, codes)
+                return h, h
+            P = self.loss.curving_probabilities(raw, codes).copy()
+            return P * (1.0 - P), P
 
         def look(X_b, rows, work):
             h, curved = curve(X_b, rows, work)

@@ -195,19 +195,35 @@ def test_secant_curvature_bounds_the_loss_from_above(z):
         assert_allclose(touches, np.logaddexp(0.0, -z), atol=1e-12 * z, err_msg="as far on the right side")
 
 
-@pytest.mark.parametrize("loss, codes", [(LogLoss(), [-1, 1]), (SoftmaxLoss(3), [0, 1, 2])])
-def test_rows_far_on_the_wrong_side_are_given_more_curvature(loss, codes):
+def test_rows_far_on_the_wrong_side_are_given_more_curvature():
     # Only those: with the codes, residuals below 1/2 keep the second derivative.
-    rng = np.random.RandomState(0)
-    codes = loss.encode(np.array(codes)[[0, 1] * 20] == 1) if loss.n_outputs == 1 else np.array(codes)[[0, 1] * 20]
-    raw = 3.0 * rng.normal(size=(loss.n_outputs, 40))
-    residual = raw.copy()
-    loss.evaluate(residual, codes, None, Workspace())
-    size = np.abs(residual)
+    loss = LogLoss()
+    codes = loss.encode(np.arange(40) % 2 == 1)
+    raw = 3.0 * np.random.RandomState(0).normal(size=(1, 40))
+    size = expit(raw * codes)
     exact, raised = loss.curvature(raw.copy()), loss.curvature(raw.copy(), codes)
     assert 5 < np.sum(size > 0.6) < size.size - 5
     assert_allclose(raised[size < 0.4], exact[size < 0.4], rtol=1e-12)
-    assert_allclose(
-        raised[size > 0.6], secant_curvature(size[size > 0.6]), rtol=1e-8, err_msg="1 - size has lost digits"
-    )
+    assert_allclose(raised[size > 0.6], secant_curvature(size[size > 0.6]), rtol=1e-12)
     assert np.all(raised[size > 0.6] > exact[size > 0.6])
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 6])
+def test_softmax_raises_the_own_class_of_rows_far_on_the_wrong_side(n_classes):
+    loss = SoftmaxLoss(n_classes)
+    rng = np.random.RandomState(0)
+    raw, codes = 3.0 * rng.normal(size=(n_classes, 60)), rng.randint(n_classes, size=60)
+    own = codes, np.arange(60)
+    exact = softmax(raw, axis=0)
+    p = loss.curving_probabilities(raw.copy(), codes)
+    is_wrong = exact[own] < 0.5
+    assert 5 < is_wrong.sum() < 55
+    assert_allclose(p.sum(axis=0), 1.0, rtol=1e-12)
+    assert_allclose(p[:, ~is_wrong], exact[:, ~is_wrong], rtol=1e-12)
+    # Of the own class against all others together, it is the curvature of two classes.
+    against = np.log(exact[own] / (1.0 - exact[own]))[None]
+    two = LogLoss().curvature(against, np.full(60, -1))[0]
+    assert_allclose((p * (1.0 - p))[own], two, rtol=1e-6, err_msg="1 - p has lost digits")
+    # The others keep their shares among themselves.
+    p[own], exact[own] = 0.0, 0.0
+    assert_allclose(p / p.sum(axis=0), exact / exact.sum(axis=0), rtol=1e-12)
