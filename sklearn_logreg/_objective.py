@@ -24,11 +24,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import minimize_scalar
 
 from ._sources import SMALL_BYTES, Workspace
 
 # Numbers held at a time while the Hessian of softmax is formed: 16 MiB of them.
 BETWEEN_ENTRIES = 2**21
+# Logarithms of the least and the largest share of a step that was too long.
+SHARES = -7.0, -0.35
 # Features, or rows, up to which the largest curvature is an eigenvalue of a matrix of inner products.
 MAX_GRAM = 2000
 
@@ -118,6 +121,24 @@ class Objective:
         violation = self._violation(W, standardised, float(wrong) / self.total_weight)
         separates = not (missed or self.penalty)
         return Evaluation(coef, value, gradient, standardised, violation, separates, kept)
+
+    def shorten(self, here, there):
+        """The share of the way from here to there at which J is least; None where raw predictions were not kept.
+
+        Between two points they lie on a line: X is not read.
+        """
+        if here.raw is None or there.raw is None:
+            return None
+        raw_change, change, work = there.raw - here.raw, there.coef - here.coef, Workspace()
+
+        def value(log_share):
+            share = np.exp(log_share)
+            W, _ = self._split(here.coef + share * change)
+            total, _ = self.loss.evaluate(here.raw + share * raw_change, self.codes, self.weight, work)
+            return total / self.total_weight + self.penalty.value(W)
+
+        # Within a third is near enough.
+        return np.exp(minimize_scalar(value, bounds=SHARES, method="bounded", options={"xatol": 0.3}).x)
 
     def violation_at_zero(self, coef):
         """The violation at coef, whose weights are zero: X is read for the gradient alone."""
@@ -289,7 +310,8 @@ class Objective:
         largest = self._largest_weight()
 
         def sums(X_b, rows, work):
-            P = self.loss.curving_probabilities(self._raw_at(here, X_b, rows, work), None if exact else self.codes[rows])
+            raw = self._raw_at(here, X_b, rows, work)
+            P = self.loss.curving_probabilities(raw, None if exact else self.codes[rows])
             if self.weight is not None:
                 P *= np.sqrt(self.weight[rows] / largest)
             with np.errstate(over="ignore", invalid="ignore"):

@@ -105,9 +105,12 @@ def preconditioned(objective, coef, preconditioner, trace, here=None):
             stalled += alpha * abs(slope) <= resolution
             if status or stalled >= PATIENCE or alpha < 1e-30:
                 return Result(best, status or Status.PRECISION)
-            # The minimum of the parabola through both values and the slope.
-            curved = there.value - here.value - alpha * slope
-            alpha *= min(max(-0.5 * alpha * slope / curved, 0.1), 0.7) if curved > 0.0 else 0.3
+            share = objective.shorten(here, there)
+            if share is None:
+                # The minimum of the parabola through both values and the slope.
+                curved = there.value - here.value - alpha * slope
+                share = min(max(-0.5 * alpha * slope / curved, 0.1), 0.7) if curved > 0.0 else 0.3
+            alpha *= share
         preconditioner.update(here, there)
         here = there
         if here.violation < 0.7 * best.violation or here.value < best.value - objective.resolution(best):

@@ -312,6 +312,23 @@ def test_residuals_are_derivatives_of_the_loss(n_classes, keeps):
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("length", [0.3, 3.0])
+def test_a_step_that_was_too_long_is_shortened_to_where_j_is_least(length, n_classes):
+    problem = make_problem(n_classes)
+    here = problem.objective.evaluate(point(problem))
+    # A step downhill in standardised coordinates, much too long.
+    step = -length * problem.objective.unstandardise(here.standardised)
+    there = problem.objective.evaluate(here.coef + step)
+    assert there.value > here.value
+    share = problem.objective.shorten(here, there)
+    shares = np.exp(np.linspace(*_objective.SHARES, 2000))
+    costs = np.array([problem.cost(here.coef + t * step) for t in shares])
+    assert abs(np.log(share / shares[costs.argmin()])) < 0.4
+    assert problem.cost(here.coef + share * step) < here.value
+    assert problem.objective.shorten(here, replace(there, raw=None)) is None, "not without another pass"
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
 def test_margins_of_800_give_finite_numbers(n_classes):
     X = np.array([[800.0], [-800.0], [400.0], [-400.0]])
     problem = Problem(X, np.array([0, 1, 0, n_classes - 1]), C=np.inf, l1_ratio=0.0)

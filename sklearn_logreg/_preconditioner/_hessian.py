@@ -111,9 +111,9 @@ class HessianPreconditioner(Preconditioner):
         """
         recent = self.violations[-4:]
         if self.is_cheap and not self.objective.penalty.l1:
-            # From here the last Hessian leaves about twice the share of the violation that it left before; at tol 0
-            # there is always a better one.
-            return len(recent) < 2 or 4.0 * recent[-1] * (recent[-1] / recent[-2]) >= tol
+            # Near the optimum the last Hessian leaves about twice the share of the violation that it left before; at
+            # tol 0 there is always a better one.
+            return len(recent) < 2 or recent[-1] > NEAR or 4.0 * recent[-1] * (recent[-1] / recent[-2]) >= tol
         if recent[-1] <= tol or self.used < self._service():
             return False
         rate = 0.3  # of a fresh Hessian on eight rows an unknown
