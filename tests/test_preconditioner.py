@@ -18,7 +18,7 @@ from sklearn_logreg import LogisticRegression
 from sklearn_logreg._losses import LogLoss, SoftmaxLoss
 from sklearn_logreg._objective import Objective
 from sklearn_logreg._penalties import ElasticNet
-from sklearn_logreg._preconditioner import _choice, _hessian, _working_set
+from sklearn_logreg._preconditioner import _choice, _hessian, _symmetric, _working_set
 from sklearn_logreg._preconditioner._hessian import HessianPreconditioner
 from sklearn_logreg._preconditioner._lasso import lasso
 from sklearn_logreg._preconditioner._pairs import CurvaturePairs
@@ -655,3 +655,33 @@ def test_lasso_model_is_solved_to_its_accuracy(seed):
     distance = np.where(v == 0.0, np.maximum(np.abs(slope) - 1.0, 0.0), np.abs(slope + np.sign(v)))
     assert np.all(distance / scale <= 2e-8)
     assert 0 < np.count_nonzero(v) < 12, "some weights are zero, some are not"
+
+
+@pytest.mark.parametrize("few", [0, 400])
+def test_the_inverse_on_ever_fewer_entries(few, monkeypatch):
+    # One factor serves until a tenth of its entries is gone; on few entries, none for two solutions.
+    monkeypatch.setattr(_symmetric, "FEW", few)
+    factors, factorise = [], _symmetric.Shrinking._factorise
+    monkeypatch.setattr(
+        _symmetric.Shrinking,
+        "_factorise",
+        lambda self, entries: factors.append(len(entries)) or factorise(self, entries),
+    )
+    rng = np.random.RandomState(0)
+    A = rng.normal(size=(80, 60)) * np.logspace(-2, 2, 60)
+    H = A.T @ A
+    before = H.copy()
+    inverse, left = _symmetric.Shrinking(H, 1e-14), np.ones(60, bool)
+    for gone in ([7], [11], [11, 12, 40], [59], [], list(range(20, 35)), [0, 1]):
+        left[gone] = False
+        b = rng.normal(size=60)
+        expected = np.zeros(60)
+        expected[left] = np.linalg.solve(H[np.ix_(left, left)], b[left])
+        solution = inverse.solve(left, b)
+        assert_allclose(solution, expected, rtol=1e-7, atol=1e-9 * np.abs(expected).max())
+        assert np.all(solution[~left] == 0.0)
+    assert len(factors) == (7 if few else 2), "the first, and where 15 more entries are gone at once"
+    entries, factor = inverse.without_gone()
+    assert_array_equal(entries, np.flatnonzero(left))
+    assert_allclose(np.tril(factor) @ np.tril(factor).T, H[np.ix_(left, left)], rtol=1e-9)
+    assert_array_equal(H, before)

@@ -9,7 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import enet_path
 
 from .._sources import SharedContext
-from ._symmetric import cholesky, diagonal, principal_submatrix, solve
+from ._symmetric import Shrinking, diagonal, principal_submatrix
 
 # Sweeps of coordinate descent between two polishes, and rounds of both.
 SWEEPS = 20
@@ -56,7 +56,7 @@ def lasso(H, g, scale, penalty, w, accuracy, n_classes=1):
         A = np.flatnonzero(v)
         sign = np.sign(v[A])
         goal = target[A] - l1 * sign / scale[A]
-        u, *_ = orthant_minimum(principal_submatrix(H, A), goal, scale[A] * v[A], sign, 1e-10)
+        u, _ = orthant_minimum(principal_submatrix(H, A), goal, scale[A] * v[A], sign, 1e-10)
         v[A] = u / scale[A]
         if is_accurate():
             break
@@ -99,20 +99,14 @@ def orthant_minimum(H, goal, u, sign, ridge):
     """Towards argmin_u u'Hu/2 - goal.u over the orthant of ``sign``: Newton steps; entries become zero for good.
 
     Entries of sign 0 are free to change theirs.  ``ridge`` times its diagonal is added to H, in the steps alone.  With
-    the minimum comes the last Cholesky factor, and the entries that it is of.
+    the minimum comes the inverse by which it was found.
     """
-    u, downhill = u.copy(), goal - H @ u
-    A, factor = np.empty(0, np.intp), np.empty((0, 0))
+    u, downhill, inverse = u.copy(), goal - H @ u, Shrinking(H, ridge)
     for _ in range(MAX_POLISH):
-        left = np.flatnonzero((u != 0.0) | (sign == 0.0))
-        if not len(left):
+        left = (u != 0.0) | (sign == 0.0)
+        if not left.any():
             break
-        A, H_A = left, principal_submatrix(H, left)
-        curvatures = diagonal(H_A)
-        curvatures *= 1.0 + ridge
-        factor = cholesky(H_A, 100.0 * ridge * curvatures)
-        step = np.zeros_like(u)
-        step[A] = solve(factor, downhill[A])
+        step = inverse.solve(left, downhill)
         crosses = sign * (u + step) < 0.0
         ratios = np.divide(-u, step, out=np.full_like(u, np.inf), where=crosses)
         first = np.sort(ratios[crosses])
@@ -126,4 +120,4 @@ def orthant_minimum(H, goal, u, sign, ridge):
         downhill = downhill - curved
         if not len(first):
             break
-    return u, A, factor
+    return u, inverse

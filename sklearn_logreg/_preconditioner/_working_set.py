@@ -331,7 +331,8 @@ class RowModel:
         H *= unit
         H *= unit[:, None]
         u = V[free] / unit
-        u, A, factor = orthant_minimum(H, downhill[free] * unit + H @ u, u, sign[free], 1e-12)
+        u, inverse = orthant_minimum(H, downhill[free] * unit + H @ u, u, sign[free], 1e-12)
+        A, factor = inverse.without_gone()
         self.factor.take(self.entries[free][A], factor, unit[A])
         return u * unit
 
