@@ -47,12 +47,12 @@ def built(monkeypatch):
     return names
 
 
-def objective_of(X, y, l2, l1=0.0, fit_intercept=True):
-    """The objective without weights."""
+def objective_of(X, y, l2, l1=0.0, fit_intercept=True, sample_weight=None):
+    """The objective of a fit, with the penalty as it enters J."""
     n_classes = len(np.unique(y))
     loss = LogLoss() if n_classes == 2 else SoftmaxLoss(n_classes)
     codes = loss.encode(y == 1 if n_classes == 2 else y)
-    return Objective(make_source(X), codes, None, loss, ElasticNet(l1, l2), fit_intercept)
+    return Objective(make_source(X), codes, sample_weight, loss, ElasticNet(l1, l2), fit_intercept)
 
 
 def fit(X, y, max_passes, sample_weight=None, **options):
@@ -429,20 +429,64 @@ def test_coordinate_descent_in_threads_leaves_the_filters_of_warnings_alone():
     assert warnings.filters == before
 
 
+def row_model(objective, here, X):
+    """The quadratic model on all features."""
+    X_c, p = _working_set._with_intercept(X.tocsc().astype(float), 1), X.shape[1]
+    return _working_set.RowModel(objective, here, X_c, X_c.T, np.arange(p), np.zeros(p), _working_set.Factor())
+
+
+def violation_of_model(model, V):
+    return model._violation(V, model._gradient(V, (model.X @ (V - model.V0).T).T))
+
+
 def test_row_model_is_minimised_to_the_accuracy_asked_for():
     X, y = make_sparse(200, 40, 0.3, 3, seed=4)
     objective = objective_of(X, y, 0.0, 0.002)
-    here = objective.evaluate(np.zeros(objective.shape))
-    X_c = _working_set._with_intercept(X.tocsc().astype(float), 1)
-    model = _working_set.RowModel(objective, here, X_c, X_c.T, np.arange(40), np.zeros(40), _working_set.Factor())
-
-    def violation(V):
-        return model._violation(V, model._gradient(V, (model.X @ (V - model.V0).T).T))
-
+    model = row_model(objective, objective.evaluate(np.zeros(objective.shape)), X)
     V, raw_change = model.minimise(1e-3, 10)
     V[:, -1] /= _working_set.KAPPA
     assert_allclose(raw_change, (model.X @ (V - model.V0).T).T, atol=1e-12)
-    assert violation(V) <= 1e-3 * violation(model.V0)
+    assert violation_of_model(model, V) <= 1e-3 * violation_of_model(model, model.V0)
+
+
+def test_rows_that_are_certainly_wrong_pull_at_the_model(monkeypatch):
+    # At a margin of -40 rounding leaves the right class no probability, and the loss no curvature; the slope of light
+    # rows like that was not seen by coordinate descent.
+    monkeypatch.setattr(_working_set, "NEAR", np.inf)
+    monkeypatch.setattr(_working_set.RowModel, "_polish", lambda self, V, D, gradient, goal: (V, D))
+    X, y = make_sparse(200, 10, 0.5, 2, seed=4)
+    X = X.tolil()
+    X[0, 0] = 20.0
+    X = X.tocsr()
+    coef = np.zeros((1, 11))
+    coef[0, 0] = 2.0 if y[0] == 0 else -2.0
+    s = np.where(np.arange(200) == 0, 1e-2, 1e-4)
+    objective = objective_of(X, y, 0.0, 1e-5, sample_weight=s)
+    here = objective.evaluate(coef)
+    model = row_model(objective, here, X)
+    V, _ = model.minimise(1e-3, 10)
+    V[:, -1] /= _working_set.KAPPA
+    assert violation_of_model(model, V) <= 1e-3 * violation_of_model(model, model.V0)
+
+
+def test_a_last_model_that_leads_uphill_is_not_followed(monkeypatch):
+    X, y = make_sparse(200, 40, 0.3, 2, seed=4)
+    objective = objective_of(X, y, 0.0, 0.002)
+    here = objective.evaluate(np.zeros(objective.shape))
+    preconditioner = _working_set.WorkingSet(objective)
+    preconditioner._hold(here)
+    minimise, n_models = _working_set.RowModel.minimise, []
+
+    def astray(self, accuracy, n_rounds):
+        n_models.append(self)
+        V, raw_change = minimise(self, accuracy, n_rounds)
+        return (V, raw_change) if len(n_models) <= _working_set.MAX_MODELS else (-9.0 * V, raw_change)
+
+    monkeypatch.setattr(_working_set.RowModel, "minimise", astray)
+    step, slope = preconditioner.step(here, 1e-300)
+    assert len(n_models) == _working_set.MAX_MODELS + 1, "each model starts where the one before ends"
+    assert slope < 0.0
+    assert_allclose(slope, np.vdot(here.gradient, step) + 0.002 * np.abs(step[:, :-1]).sum(), rtol=1e-9)
 
 
 @pytest.mark.parametrize("make", [np.ascontiguousarray, sparse.csr_matrix])

@@ -30,6 +30,9 @@ MAX_MODELS = 4
 MAX_DIRECT = 3000
 # Violation, against the residuals, below which a model is solved to the last digits.
 ROUNDING = 1e-14
+# Least curvature of a row, against its residual: coordinate descent does not see the pull of a row that has none, as
+# where rounding leaves no probability to the right class.
+LEAST_CURVATURE = 1e-10
 TINY = np.finfo(float).tiny
 # Columns at hand are copied where less than this share of them is needed: a copy takes as long as a few products.
 MUCH = 0.9
@@ -57,9 +60,9 @@ class WorkingSet:
         is_last = self._hold(here) and here.raw is not None and tol < here.violation
         model, there = self._model(here), here
         V, raw_change = model.minimise(accuracy, self.n_rounds)
-        columns, W = model.columns, here.coef[:, model.columns]
+        columns = model.columns
         # The first step is the solver's to judge.
-        last = V
+        first = last = V
         for _ in range(MAX_MODELS if is_last else 0):
             there = replace(there, coef=here.coef.copy(), raw=there.raw + raw_change)
             there.coef[:, columns] = V
@@ -71,11 +74,21 @@ class WorkingSet:
             if model.violation <= 0.5 * tol:
                 break
             last, (V, raw_change) = V, model.minimise(accuracy, self.n_rounds)
-        self.columns, self.full = columns, V - W
+        slope = self._slope(here, columns, V)
+        if not slope < 0.0:
+            # The last model led astray: nothing else has been seen of where it leads.
+            V, slope = first, self._slope(here, columns, first)
+        self.columns, self.full = columns, V - here.coef[:, columns]
         step = np.zeros(here.coef.shape)
         step[:, columns] = self.full
-        grown = np.abs((W + self.full)[:, model.is_weight]).sum() - np.abs(W[:, model.is_weight]).sum()
-        return step, np.vdot(here.gradient[:, columns], self.full) + self.objective.penalty.l1 * grown
+        return step, slope
+
+    def _slope(self, here, columns, V):
+        """The slope of J from here to where these columns are V."""
+        W = here.coef[:, columns]
+        is_weight = columns < self.objective.n_features
+        grown = np.abs(V[:, is_weight]).sum() - np.abs(W[:, is_weight]).sum()
+        return np.vdot(here.gradient[:, columns], V - W) + self.objective.penalty.l1 * grown
 
     def _model(self, here):
         """The quadratic model there."""
@@ -190,7 +203,8 @@ class RowModel:
         self.gradient = (self.XT @ self.pull.T).T + self.l2 * self.V0
         self.distance = self._distance(self.V0, self.gradient)
         self.violation = self.distance.max(initial=0.0) / max(np.sum(weight * self.missed), TINY)
-        self.h = (size * (1.0 - size) if self.violation < NEAR else secant_curvature(size)) * weight
+        h = size * (1.0 - size) if self.violation < NEAR else secant_curvature(size)
+        self.h = np.maximum(h, LEAST_CURVATURE * size) * weight
 
     def value(self):
         """J at the point."""
