@@ -101,8 +101,10 @@ def _bound(objective, coef, ahead, step, rounding):
     W = coef[:, : objective.n_features]
     if np.all(penalty.l2):
         return float(divergence / total + penalty.fenchel_young(W, V))
-    shrink = min(1.0, penalty.l1 / max(np.abs(V).max(initial=0.0), np.finfo(float).tiny))
-    if shrink < 1.0:
+    largest = np.abs(V).max(initial=0.0)
+    shrink = 1.0
+    if largest > penalty.l1:
+        shrink = penalty.l1 / largest
 
         def shrunk(X_b, rows, work):
             point = kept.get(rows.start) or _dual_point(objective, coef, ahead, step, X_b, rows, work)

@@ -32,6 +32,8 @@ from ._sources import SMALL_BYTES, Workspace
 BETWEEN_ENTRIES = 2**21
 # Logarithms of the least and the largest share of a step that was too long.
 SHARES = -7.0, -0.35
+# Curvature of a penalty in standardised coordinates, of features of 1e-150, that is as good as infinite.
+LARGE = 1e300
 # Features, or rows, up to which the largest curvature is an eigenvalue of a matrix of inner products.
 MAX_GRAM = 2000
 
@@ -71,10 +73,11 @@ class Objective:
         """Origin and scale of the standardised coordinates, and which features are constant."""
         with np.errstate(over="ignore", invalid="ignore"):
             mean, sd = self.source.moments(self.weight)
-        if not np.all(np.isfinite(sd)):
-            j = int(np.argmin(np.isfinite(sd)))
+        fits = np.maximum(np.abs(mean), sd) <= np.sqrt(np.finfo(self.source.dtype).max)
+        if not np.all(fits):
             raise ValueError(
-                f"The values of feature {j} are so large that their squares overflow. Divide them by a constant."
+                f"The values of feature {int(np.argmin(fits))} are so large that their squares overflow in "
+                f"{self.source.dtype}. Divide them by a constant."
             )
         # One row in a million that differs in its last bit makes more than 1e-19; the rounding of moments makes less.
         constant = sd <= 1e-19 * np.abs(mean)
@@ -281,7 +284,9 @@ class Objective:
     def l2(self):
         """Diagonal of the L2 part's Hessian in standardised coordinates, in the shape of coef."""
         out = np.zeros(self.shape)
-        self._split(out)[0][:] = self.penalty.l2 / self.scale**2
+        # What overflows holds a weight at zero, as any number does that is large enough.
+        with np.errstate(over="ignore", divide="ignore"):
+            self._split(out)[0][:] = np.minimum(self.penalty.l2 / self.scale**2, LARGE)
         return out
 
     def residuals(self, here):
@@ -443,6 +448,8 @@ class Objective:
         drawn like the same row twice, and sorted data are covered evenly.
         """
         position = (np.arange(n_rows) + random_state.uniform(size=n_rows)) / n_rows
+        # Rounding must not lead beyond the last row.
+        position = np.minimum(position, 1.0 - 1e-12)
         if self.weight is None:
             rows = (position * self.source.n_rows).astype(np.intp)
         else:

@@ -297,6 +297,19 @@ def test_sample_has_the_same_penalty_on_the_sum():
     assert_allclose(sample.penalty.l1, 4.0 * problem.objective.penalty.l1, rtol=1e-15)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_largest_number_of_a_generator_draws_the_last_row(weighted):
+    class Largest:
+        def uniform(self, size):
+            return np.full(size, np.nextafter(1.0, 0.0))
+
+    problem = make_problem(2, weighted=weighted)
+    if weighted:
+        problem.objective.weight[-3:] = 0.0
+    sample = problem.objective.sample(40, Largest())
+    assert_array_equal(sample.source.X[-1], problem.X[-4 if weighted else -1])
+
+
 @pytest.mark.parametrize("keeps", [True, False])
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_residuals_are_derivatives_of_the_loss(n_classes, keeps):

@@ -576,7 +576,7 @@ def test_features_of_1e_minus_8_and_1e8_side_by_side(C, l1_ratio, n_classes, mak
 @pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("n_classes", [2, 3, 8])
 @pytest.mark.parametrize("make", [np.array, sparse.csr_matrix])
-@pytest.mark.parametrize("largest", [1e8, 1e15, 1e30])
+@pytest.mark.parametrize("largest", [1e6, 1e12, 1e18])
 def test_large_features_in_single_precision(largest, l1_ratio, n_classes, make):
     # Next to nothing is penalised then; where all classes of softmax move together nothing else curves J, and the
     # rounding of a gradient that is zero there led to a violation of 1e-2.
@@ -651,8 +651,24 @@ def test_extreme_units_do_not_overflow(solver, scale):
 
 
 @pytest.mark.parametrize("storage", [np.asarray, sparse.csr_matrix])
-def test_features_whose_squares_overflow_are_refused(storage):
+@pytest.mark.parametrize("dtype, size", [(np.float64, 1e200), (np.float32, 1e30)])
+def test_features_whose_squares_overflow_are_refused(storage, dtype, size):
     # By the error alone: a warning that comes before it says less.
     X, y = make_classes(50, 2, seed=37)
-    with pytest.raises(ValueError, match="The values of feature 0 are so large that their squares overflow"):
-        LogisticRegression().fit(storage(X * 1e200), y)
+    X = (X * [1.0, size]).astype(dtype)
+    with pytest.raises(ValueError, match="The values of feature 1 are so large that their squares overflow in float"):
+        LogisticRegression().fit(storage(X), y)
+
+
+@pytest.mark.parametrize("storage", [np.asarray, sparse.csr_matrix])
+@pytest.mark.parametrize("size", [0.0, 1e-300, 1e-170, 1e-140])
+@pytest.mark.parametrize("n_features", [2, 100])
+@pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("C", [1e-8, 1.0])
+def test_features_that_are_next_to_nothing(C, storage, size, n_features, l1_ratio, n_classes):
+    # Whatever a penalty allows of their weights, no row is moved by them; and nothing overflows on the way.
+    X, y = make_classes(20, n_features, n_classes, seed=37)
+    model = LogisticRegression(C=C, l1_ratio=l1_ratio).fit(storage(X * size), y)
+    assert model.converged_
+    assert_allclose(model.predict_proba(X[:1] * size)[0], np.bincount(y) / 20, atol=1e-6)
