@@ -37,7 +37,7 @@ MAX_NEWTON = 30
 # No q is changed by a larger share of itself.
 MAX_TILT = 0.9
 # Excess weight of a class, against the total, that is rounding: as it comes, and after it was made up for.
-ROUNDING = 1e-14
+EXACT = 1e-14
 FEASIBLE = 1e-12
 
 
@@ -48,7 +48,7 @@ def duality_gap(objective, coef, value, ahead, step):
     """
     if not objective.penalty:
         return np.nan
-    gap = _bound(objective, coef, ahead, step, ROUNDING)
+    gap = _bound(objective, coef, ahead, step, EXACT)
     if gap is None:
         gap = _feasible_bound(objective, coef, ahead, step)
     if not np.isfinite(gap):

@@ -226,7 +226,7 @@ def _solve(cost, A_ub, bound, options, time_limit):
 MAX_ENTRIES = 1_000_000
 TIME_LIMIT = 2.0
 # Unknowns up to which a Newton step looks for the symptom.
-MAX_HESSIAN = 2000
+MAX_DENSE_HESSIAN = 2000
 
 
 def diagnose(objective, result, X, y):
@@ -235,7 +235,7 @@ def diagnose(objective, result, X, y):
     if objective.penalty or status not in (Status.CONVERGED, Status.SEPARABLE, Status.MAX_ITER, Status.PRECISION):
         return status, None
     shows = evaluation.separates
-    if not shows and status in (Status.CONVERGED, Status.PRECISION) and np.prod(objective.shape) <= MAX_HESSIAN:
+    if not shows and status in (Status.CONVERGED, Status.PRECISION) and np.prod(objective.shape) <= MAX_DENSE_HESSIAN:
         shows = _newton_change(objective, evaluation) > SYMPTOM
     # A fit that was cut short may have no optimum either; only a small programme is worth the question then.
     entries = objective.source.n_rows * np.prod(objective.shape)

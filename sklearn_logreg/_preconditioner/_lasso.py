@@ -17,7 +17,7 @@ MAX_ROUNDS = 20
 # Newton steps of one polish: entries that are still leaving after so many are coordinate descent's work.
 MAX_POLISH = 30
 # Ridge, against the diagonal, that keeps the model bounded from below.
-RIDGE = 1e-12
+MODEL_RIDGE = 1e-12
 # Violation, against the largest entry of the target, that cannot be lowered.
 ROUNDING = 1e-15
 
@@ -33,14 +33,14 @@ def lasso(H, g, scale, penalty, w, accuracy, n_classes=1):
     # Where every row is certain there is hardly any, and its inverse must not overflow.
     curvatures = np.maximum(curvatures, max(1e-30 * curvatures.max(initial=0.0), 1e-100))
     H = H.copy()
-    diagonal(H)[:] += RIDGE * curvatures
+    diagonal(H)[:] += MODEL_RIDGE * curvatures
     target = H @ (scale * w) - g
     accuracy = max(accuracy, ROUNDING * np.abs(target).max(initial=0.0))
     gram, Xy = H * scale * scale[:, None], target * scale
     # A lasso has data, here only known to have this Gram matrix: stand-ins of the right shape, and a target at least as
     # large as any that would give Xy, on which the library's bounds on the coefficients remain true.
     X = np.zeros((1, size), order="F")
-    y = np.sqrt([np.dot(target, scale * w) + abs(np.dot(g, scale * w)) + np.sum(g**2 / curvatures) / RIDGE])
+    y = np.sqrt([np.dot(target, scale * w) + abs(np.dot(g, scale * w)) + np.sum(g**2 / curvatures) / MODEL_RIDGE])
     v = w.copy()
 
     def is_accurate():

@@ -20,13 +20,13 @@ SHARP = 1e-11
 # Products that must cost less than a Hessian for a try with them.
 LEAST_PRODUCTS = 4
 # Times that the own model may say anew which weights are zero.
-MAX_ROUNDS = 4
+MAX_SUPPORTS = 4
 # With L1, what the model of that step may leave of a feature's gradient, against l1: by so much the dual point is
 # shrunk.  And how far the model is solved for that, against the violation at hand: at least, and with a Hessian at
 # most, which is as far as rounding allows.
 SHRUNK = 1e-9
 # What rounding leaves of a sum of residuals and standardised features, whose mean sizes are below 1.
-ROUNDING = 1e-16
+SUM_ROUNDING = 1e-16
 MODEL_ACCURACY = 1e-8
 MOST_ACCURATE = 1e-12
 
@@ -116,7 +116,7 @@ def _on_support(objective, here, preconditioner, max_products):
         if np.all(penalty.l2):
             return 0.5 * np.sum(rest**2 / penalty.l2) <= SHARP * abs(here.value)
         # What is left shrinks the dual point.
-        return np.all(np.abs(rest) <= np.maximum(SHRUNK * penalty.l1, ROUNDING * objective.scale))
+        return np.all(np.abs(rest) <= np.maximum(SHRUNK * penalty.l1, SUM_ROUNDING * objective.scale))
 
     def is_done(residual):
         return is_small(objective.unstandardise_gradient(residual)[:, :p])
@@ -127,7 +127,7 @@ def _on_support(objective, here, preconditioner, max_products):
         return product(step)
 
     there = here
-    for _ in range(MAX_ROUNDS):
+    for _ in range(MAX_SUPPORTS):
         step = preconditioner.step(there, here.violation)[0]
         sign = np.sign(there.coef + step)
         free = sign != 0.0

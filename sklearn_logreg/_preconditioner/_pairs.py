@@ -59,11 +59,8 @@ class Preconditioner:
         self.is_ready = False
         self.pairs = CurvaturePairs()
 
-    def step(self, here, tol, accuracy=0.1):
-        """The full step from here and the slope of J along it.
-
-        ``tol`` is the violation to be reached, and ``accuracy`` the share of it to which a model with L1 is solved.
-        """
+    def step(self, here, tol):
+        """The full step from here and the slope of J along it; ``tol`` is the violation to be reached."""
         direction = -self.apply(here.standardised)
         return self.objective.unstandardise(direction), np.vdot(here.standardised, direction)
 

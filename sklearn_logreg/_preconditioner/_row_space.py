@@ -60,7 +60,7 @@ class RowSpacePreconditioner:
             coef[:, -1] -= W @ objective.mean
         return coef
 
-    def step(self, here, tol, accuracy=0.1):
+    def step(self, here, tol):
         """A Newton step in the span of the rows."""
         objective, n = self.objective, self.reduced.n_features
         p = objective.n_features

@@ -32,7 +32,7 @@ MAX_DIRECT = 3000
 ROUNDING = 1e-14
 # Least curvature of a row, against its residual: coordinate descent does not see the pull of a row that has none, as
 # where rounding leaves no probability to the right class.
-LEAST_CURVATURE = 1e-10
+LEAST_OF_ROW = 1e-10
 TINY = np.finfo(float).tiny
 # Columns at hand are copied where less than this share of them is needed: a copy takes as long as a few products.
 MUCH = 0.9
@@ -204,7 +204,7 @@ class RowModel:
         self.distance = self._distance(self.V0, self.gradient)
         self.violation = self.distance.max(initial=0.0) / max(np.sum(weight * self.missed), TINY)
         h = size * (1.0 - size) if self.violation < NEAR else secant_curvature(size)
-        self.h = np.maximum(h, LEAST_CURVATURE * size) * weight
+        self.h = np.maximum(h, LEAST_OF_ROW * size) * weight
 
     def value(self):
         """J at the point."""
