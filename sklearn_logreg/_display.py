@@ -70,6 +70,8 @@ class LossCurveDisplay:
         ------
         ImportError
             If matplotlib is not installed.
+        ValueError
+            If there is a ``name`` for several curves.
         """
         try:
             import matplotlib.pyplot as plt
@@ -119,6 +121,15 @@ class LossCurveDisplay:
         -------
         display : LossCurveDisplay
             The display, plotted.
+
+        Raises
+        ------
+        TypeError
+            If the estimator has no loss curve.
+        NotFittedError
+            If it is not fitted.
+        ImportError
+            If matplotlib is not installed.
         """
         curve = _curve(estimator)
         label = estimator.solver if name is None else name
@@ -143,6 +154,15 @@ class LossCurveDisplay:
         -------
         display : LossCurveDisplay
             The display, plotted.
+
+        Raises
+        ------
+        TypeError
+            If the estimators are no dict, there are none, or one has no loss curve.
+        NotFittedError
+            If one is not fitted.
+        ImportError
+            If matplotlib is not installed.
         """
         if not (isinstance(estimators, dict) and estimators):
             raise TypeError(f"estimators={estimators!r} must be a dict of fitted estimators by name, not empty.")

@@ -210,7 +210,15 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         Raises
         ------
         ValueError
-            If X or y cannot be used, there is one class only, a weight is negative, or a class has no weight.
+            If X or y cannot be used, there is one class only, a weight is negative, or a class has no weight; if a
+            parameter is out of its range, or ``learning_rate`` given to "preconditioned", which has none.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the violation is above ``tol`` at the end, with the reason and the remedy of ``status_message_``.
+        SeparationWarning
+            If the reason is that the classes are separable and nothing is penalised; a kind of ConvergenceWarning.
         """
         if self.solver == "preconditioned" and self.learning_rate != "auto":
             raise ValueError(

@@ -98,9 +98,8 @@ def separation(X, y, sample_weight=None, fit_intercept=True, time_limit=None):
 
     References
     ----------
-    K. Konis (2007), "Linear programming algorithms for detecting separated data in binary logistic regression
-    models", DPhil
-    thesis, University of Oxford.  A. Albert and J. A. Anderson (1984), "On the existence of maximum likelihood
+    K. Konis (2007), "Linear programming algorithms for detecting separated data in binary logistic regression models",
+    DPhil thesis, University of Oxford.  A. Albert and J. A. Anderson (1984), "On the existence of maximum likelihood
     estimates in logistic regression models", Biometrika 71.
 
     Examples

@@ -153,6 +153,18 @@ def test_within_ten_times_on_real_data(C):
     assert true * (1.0 - 1e-6) <= model.duality_gap_ <= 10.0 * true
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_within_twice_far_from_the_optimum(seed):
+    # One Newton step from there leads to no point that is close, and to a bound up to twenty times too large; two do.
+    rng = np.random.RandomState(seed)
+    X = np.exp(1.5 * rng.normal(size=(400, 8)))
+    y = (1.5 * np.log(X) @ rng.normal(size=8) + rng.logistic(size=400) > 0).astype(int)
+    model = LogisticRegression(tol=0.03).fit(X, y)
+    true = true_gap(model, optimum(model, X, y), X, y)
+    assert true > 1e-6, "not far enough to tell"
+    assert true * (1.0 - 1e-6) <= model.duality_gap_ <= 2.0 * true
+
+
 @pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_with_l1_the_bound_is_finite_valid_and_falls_with_tol(n_classes, l1_ratio):

@@ -465,6 +465,18 @@ def test_warm_start_on_the_other_paths(make, shape, l1_ratio):
         assert_allclose(warm.coef_, cold.coef_, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("factor", [-30.0, 1e3, 1e6])
+@pytest.mark.parametrize("n", [300, 9000])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_warm_start_from_a_point_worse_than_none_starts_cold(n_classes, n, factor):
+    # Beyond the first pass, which shows it; from there it could take a thousand.
+    X, y = make_classes(n, 5, n_classes, seed=1)
+    model = LogisticRegression(warm_start=True, random_state=0).fit(X, y)
+    n_cold = model.n_iter_[0]
+    model.coef_ = factor * model.coef_
+    assert model.fit(X, y).n_iter_[0] == n_cold + 1
+
+
 @pytest.mark.parametrize("coefficient", [0.05, 0.06, 0.07])
 def test_warm_start_where_every_row_is_certain(coefficient):
     # The violation, which is relative, is 1e211 there.

@@ -297,6 +297,14 @@ def test_sample_has_the_same_penalty_on_the_sum():
     assert_allclose(sample.penalty.l1, 4.0 * problem.objective.penalty.l1, rtol=1e-15)
 
 
+def test_a_sample_holds_every_feature_back():
+    # As one row of the largest curvature at its reach would: a rare feature is seen in one class alone.
+    problem = make_problem(2, weighted=False, C=np.inf, l1_ratio=0.0)
+    sample = problem.objective.sample(20, np.random.RandomState(0))
+    reach = np.abs(sample.source.X - problem.X.mean(axis=0)).max(axis=0)
+    assert_allclose(sample.penalty.l2, LogLoss.curvature_bound * reach**2 / 20, rtol=1e-9)
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 def test_the_largest_number_of_a_generator_draws_the_last_row(weighted):
     class Largest:
@@ -382,7 +390,8 @@ def test_a_constant_column_has_scale_one(n, constant, make, dtype, weighted):
 
 
 @pytest.mark.parametrize("make", [np.array, sparse.csr_matrix])
-def test_a_small_spread_about_a_large_mean_is_not_taken_for_constant(make):
-    X = np.column_stack([1e6 + 1e-3 * np.arange(100), np.arange(100.0)])
+@pytest.mark.parametrize("spread", [1e-3, 1e-6])
+def test_a_small_spread_about_a_large_mean_is_not_taken_for_constant(make, spread):
+    X = np.column_stack([1e6 + spread * np.arange(100), np.arange(100.0)])
     objective = Problem(make(X), np.arange(100) % 2).objective
-    assert_allclose(objective.scale, X.std(axis=0), rtol=1e-4)
+    assert_allclose(objective.scale, (X - X[0]).std(axis=0), rtol=1e-3)

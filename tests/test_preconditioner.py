@@ -469,24 +469,29 @@ def test_rows_that_are_certainly_wrong_pull_at_the_model(monkeypatch):
     assert violation_of_model(model, V) <= 1e-3 * violation_of_model(model, model.V0)
 
 
-def test_a_last_model_that_leads_uphill_is_not_followed(monkeypatch):
+@pytest.mark.parametrize("n_good", [0, 1, 2, _working_set.MAX_MODELS])
+def test_a_model_that_leads_astray_is_not_followed(n_good, monkeypatch):
+    # The next one shows that J is higher there; after the last there is none, but J must fall at first on the way.
     X, y = make_sparse(200, 40, 0.3, 2, seed=4)
     objective = objective_of(X, y, 0.0, 0.002)
     here = objective.evaluate(np.zeros(objective.shape))
     preconditioner = _working_set.WorkingSet(objective)
     preconditioner._hold(here)
-    minimise, n_models = _working_set.RowModel.minimise, []
+    minimise, ends = _working_set.RowModel.minimise, []
 
     def astray(self, accuracy, n_rounds):
-        n_models.append(self)
         V, raw_change = minimise(self, accuracy, n_rounds)
-        return (V, raw_change) if len(n_models) <= _working_set.MAX_MODELS else (-9.0 * V, raw_change)
+        factor = 1.0 if len(ends) < n_good else -9.0
+        ends.append(factor * V)
+        return factor * V, factor * raw_change
 
     monkeypatch.setattr(_working_set.RowModel, "minimise", astray)
     step, slope = preconditioner.step(here, 1e-300)
-    assert len(n_models) == _working_set.MAX_MODELS + 1, "each model starts where the one before ends"
-    assert slope < 0.0
+    assert len(ends) == n_good + 1
     assert_allclose(slope, np.vdot(here.gradient, step) + 0.002 * np.abs(step[:, :-1]).sum(), rtol=1e-9)
+    # The very first is the solver's to judge.
+    followed = {0: 0, _working_set.MAX_MODELS: 0}.get(n_good, n_good - 1)
+    assert_array_equal(step[:, preconditioner.columns], ends[followed])
 
 
 @pytest.mark.parametrize("make", [np.ascontiguousarray, sparse.csr_matrix])

@@ -95,11 +95,23 @@ def median_free(V):
     return V - np.clip(0.0, ordered[(len(V) - 1) // 2], ordered[len(V) // 2])
 
 
+def into_orthant(u, step, sign):
+    """Changes of u along a step, ever shorter; what would leave the orthant of ``sign`` becomes zero.
+
+    At first all of it at once; then half of it, fewer, or the first entry alone.  Entries of sign 0 may change theirs.
+    """
+    crosses = sign * (u + step) < 0.0
+    ratios = np.divide(-u, step, out=np.full_like(u, np.inf), where=crosses)
+    first = np.sort(ratios[crosses])
+    for alpha in [1.0, *(first[len(first) >> k] for k in range(1, len(first).bit_length() + 1))]:
+        yield np.where(ratios <= alpha, -u, alpha * step)
+
+
 def orthant_minimum(H, goal, u, sign, ridge):
     """Towards argmin_u u'Hu/2 - goal.u over the orthant of ``sign``: Newton steps; entries become zero for good.
 
-    Entries of sign 0 are free to change theirs.  ``ridge`` times its diagonal is added to H, in the steps alone.  With
-    the minimum comes the inverse by which it was found.
+    ``ridge`` times its diagonal is added to H, in the steps alone.  With the minimum comes the inverse by which it was
+    found.
     """
     u, downhill, inverse = u.copy(), goal - H @ u, Shrinking(H, ridge)
     for _ in range(MAX_POLISH):
@@ -107,17 +119,12 @@ def orthant_minimum(H, goal, u, sign, ridge):
         if not left.any():
             break
         step = inverse.solve(left, downhill)
-        crosses = sign * (u + step) < 0.0
-        ratios = np.divide(-u, step, out=np.full_like(u, np.inf), where=crosses)
-        first = np.sort(ratios[crosses])
-        # All that would change sign become zero at once; if that does not pay, half of them, fewer, or the first alone.
-        for alpha in [1.0, *(first[len(first) >> k] for k in range(1, len(first).bit_length() + 1))]:
-            change = np.where(ratios <= alpha, -u, alpha * step)
+        for change in into_orthant(u, step, sign):
             curved = H @ change
             if change @ (0.5 * curved - downhill) <= 0.0:
                 break
-        u = np.where(ratios <= alpha, 0.0, u + change)
-        downhill = downhill - curved
-        if not len(first):
+        is_whole = np.array_equal(change, step)
+        u, downhill = u + change, downhill - curved
+        if is_whole:
             break
     return u, inverse

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from .._losses import secant_curvature
-from ._lasso import median_free, orthant_minimum, sweep
+from ._lasso import into_orthant, median_free, orthant_minimum, sweep
 from ._pairs import NEAR
 from ._symmetric import diagonal, solve
 from ._truncated_newton import conjugate_gradients
@@ -291,17 +291,12 @@ class RowModel:
             there = V.copy()
             there[free] = self._direct(free, downhill, V, sign)
             return there, self._change(there)
-        # All that would change sign become zero; if that does not pay, half of them, fewer, or the first alone.
-        crosses = sign * (V + step) < 0.0
-        ratios = np.sort(-V[crosses] / step[crosses])
         # Differences below rounding do not count against it.
         value = self._value(V, D) + 1e-13 * np.sum(self.l1 * np.abs(V))
-        for alpha in [1.0, *ratios[len(ratios) // 2 :: -max(len(ratios) // 4, 1)], *ratios[:1]]:
-            there = V + alpha * step
-            there[crosses & (alpha * sign * step <= -np.abs(V))] = 0.0
-            D_there = self._change(there)
-            if self._value(there, D_there) <= value:
-                return there, D_there
+        for change in into_orthant(V, step, sign):
+            D_there = D + (self.X @ change.T).T
+            if self._value(V + change, D_there) <= value:
+                return V + change, D_there
         return V, D
 
     def _price(self, free):
