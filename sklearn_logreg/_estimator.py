@@ -97,7 +97,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
     n_iter_ : ndarray of shape (1,)
         Passes over all rows: evaluations of J and its gradient.  The first is at the starting point, so that n passes
         of "gd" make n - 1 updates.  Hessians and products with them, what is solved on a sample of the rows or in their
-        span, and the certificate are not counted.
+        span, the certificate, and with L1 the look of "gd" and "nesterov" at zero weights are not counted.
     converged_ : bool
         Whether the violation is at most ``tol``, at a finite optimum.
     status_ : Status
@@ -335,7 +335,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         step_size = 1.0 / (objective.lipschitz() or 1.0) if self.learning_rate == "auto" else self.learning_rate
         if warm is not None:
             coef = warm
-        elif objective.penalty.l1 and objective.violation_at_zero(constant) <= self.tol:
+        elif objective.penalty.l1 and objective.evaluate(constant).violation <= self.tol:
             # C is so small that all-zero weights are optimal: there is nowhere to go.
             coef = constant
         result = solve(objective, coef, step_size, trace)

@@ -22,6 +22,7 @@ criterion of every solver, without units, recomputable from (X, y, s, coef_, int
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -142,18 +143,6 @@ class Objective:
 
         # Within a third is near enough.
         return np.exp(minimize_scalar(value, bounds=SHARES, method="bounded", options={"xatol": 0.3}).x)
-
-    def violation_at_zero(self, coef):
-        """The violation at coef, whose weights are zero: X is read for the gradient alone."""
-        W, b = self._split(coef)
-        raw = np.repeat(b.sum(axis=1, keepdims=True), self.source.n_rows, axis=1)
-        _, wrong = self.loss.evaluate(raw, self.codes, self.weight, Workspace())
-        gradient = np.zeros(self.shape)
-        by_feature, by_intercept = self._split(gradient)
-        by_feature[:] = self.source.combine(raw)
-        by_intercept[:] = raw.sum(axis=1, keepdims=True)
-        gradient /= self.total_weight
-        return self._violation(W, self.standardise_gradient(gradient), wrong / self.total_weight)
 
     def _split(self, coef):
         """Views of the weights and of the intercept, the latter of no columns without one."""
@@ -281,6 +270,7 @@ class Objective:
             W += b * self.mean
         return out
 
+    @cached_property
     def l2(self):
         """Diagonal of the L2 part's Hessian in standardised coordinates, in the shape of coef."""
         out = np.zeros(self.shape)
@@ -382,7 +372,7 @@ class Objective:
         Without ``with_diagonal``, its mean for each class instead.  Reads every row once for each product, and where
         too much would have to be kept, once more and once before.
         """
-        n_outputs, l2 = self.shape[0], self.l2()
+        n_outputs, l2 = self.shape[0], self.l2
         # Of every row the second derivative of the loss, for softmax the probabilities.
         kept = self._room()
 

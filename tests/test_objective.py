@@ -170,7 +170,7 @@ def test_curvature_by_a_five_point_stencil(n_classes, softmax, storage, weighted
             together = single.reshape(*coef.shape, *coef.shape).sum(axis=2)
             assert_allclose(together, 0.0, atol=1e-15, err_msg="J is flat where all classes move together")
     # The same without forming it, and with the penalty.
-    H += np.diag(objective.l2().ravel())
+    H += np.diag(objective.l2.ravel())
     for limit in (_objective.SMALL_BYTES, 0):
         # Of millions of rows, curvatures are computed again for every product.
         monkeypatch.setattr("sklearn_logreg._objective.SMALL_BYTES", limit)
@@ -182,7 +182,7 @@ def test_curvature_by_a_five_point_stencil(n_classes, softmax, storage, weighted
         # In standardised coordinates all features have about the curvature of the intercept.
         _, rough = objective.hessian_product(here, exact=True)
         mean = np.broadcast_to(diagonal[:, -1:], rough.shape)
-        assert_allclose(rough - objective.l2(), mean, rtol=1e-10)
+        assert_allclose(rough - objective.l2, mean, rtol=1e-10)
 
 
 def largest_curvature(problem, coef, h=1e-5):

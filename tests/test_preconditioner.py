@@ -549,7 +549,7 @@ def test_the_blocks_of_a_class_are_a_symmetric_preconditioner(C, is_flat):
     a, b = rng.normal(size=(2, *objective.shape))
     assert_allclose(np.vdot(a, preconditioner.condition(b)), np.vdot(b, preconditioner.condition(a)), rtol=1e-9)
     together = np.tile(a[0], (4, 1))
-    expected = np.zeros_like(together) if is_flat else together / np.where(objective.l2() > 0.0, objective.l2(), np.inf)
+    expected = np.zeros_like(together) if is_flat else together / np.where(objective.l2 > 0.0, objective.l2, np.inf)
     assert_allclose(preconditioner.condition(together), expected, rtol=1e-9, atol=1e-12 * np.abs(expected).max())
 
 

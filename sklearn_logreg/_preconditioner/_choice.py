@@ -95,7 +95,7 @@ def _prepare(objective, coef, random_state, warm=False):
     # Only here: seeding a generator takes as long as three passes over a few hundred rows.
     random_state = check_random_state(random_state)
     coarse = objective.sample(n_sample, random_state)
-    pseudo_rows = coarse.l2() - n_rows / n_sample * objective.l2()
+    pseudo_rows = coarse.l2 - n_rows / n_sample * objective.l2
     if warm:
         here = coarse.evaluate(coef)
     else:

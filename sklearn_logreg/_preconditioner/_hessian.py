@@ -150,7 +150,7 @@ class HessianPreconditioner(Preconditioner):
             free = np.arange(q) if not penalty else np.arange(self.objective.n_features, q)
             for j in free:
                 H[j::q, j::q] += together
-        diagonal(H)[:] += self.objective.l2().ravel()
+        diagonal(H)[:] += self.objective.l2.ravel()
         shift = RIDGE * self.objective.loss.curvature_bound
         if not penalty:
             # Where nothing curves J (collinear features) its gradient is rounding, and a step there would be noise.

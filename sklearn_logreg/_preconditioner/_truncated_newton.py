@@ -74,7 +74,7 @@ class TruncatedNewton:
         self.dtype = np.float32 if objective.suits_single_precision() else np.float64
         self.max_products = self._price()  # then they are taken anew
         self.starts_from_sample = self.max_products < inf
-        l2 = objective.l2()[0]
+        l2 = objective.l2[0]
         # Where all classes move together: what has no curvature, and the inverse of what has.
         self.flat = l2 <= FLAT
         self.together = np.divide(1.0, l2, out=np.zeros_like(l2), where=~self.flat)
@@ -122,7 +122,7 @@ class TruncatedNewton:
         curvatures = diagonal(H)
         typical = curvatures.mean()
         curvatures *= 1.0 + LEAST_CURVATURE
-        curvatures += self.objective.l2() + RIDGE * typical
+        curvatures += self.objective.l2 + RIDGE * typical
         self.factors, self.n_products = [cholesky(H_k, RIDGE * typical) for H_k in H], 0
 
     def apply(self, gradient, accuracy=1e-6):
