@@ -163,10 +163,11 @@ class SoftmaxLoss:
         return raw
 
     def curving_probabilities(self, raw, codes=None):
-        """Probabilities p that give the Hessian diag(p) - pp'; overwrites raw.
+        """Probabilities p whose diag(p) - pp' is the curvature of a model of the loss; overwrites raw.
 
-        With codes, the own class of a row on the wrong side is raised to where p_y (1 - p_y) is its
-        :func:`secant_curvature`, and the others are lowered in proportion.
+        With codes, where the own class has less than half, it is raised to where p_y (1 - p_y) is its
+        :func:`secant_curvature`, and the others are lowered in proportion: more curvature between it and them, a little
+        less among them.
         """
         p = self.probabilities(raw)
         if codes is not None:

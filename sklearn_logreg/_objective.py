@@ -33,8 +33,8 @@ from ._sources import SMALL_BYTES, Workspace
 BETWEEN_ENTRIES = 2**21
 # Logarithms of the least and the largest share of a step that was too long.
 SHARES = -7.0, -0.35
-# Curvature of a penalty in standardised coordinates, of features of 1e-150, that is as good as infinite.
-LARGE = 1e300
+# Scale below which a feature is next to nothing, and has scale 1: its inverse square would overflow.
+LEAST_SCALE = 1e-140
 # Features, or rows, up to which the largest curvature is an eigenvalue of a matrix of inner products.
 MAX_GRAM = 2000
 
@@ -74,10 +74,11 @@ class Objective:
         """Origin and scale of the standardised coordinates, and which features are constant."""
         with np.errstate(over="ignore", invalid="ignore"):
             mean, sd = self.source.moments(self.weight)
-        fits = np.maximum(np.abs(mean), sd) <= np.sqrt(np.finfo(self.source.dtype).max)
+        # Inner products of rows are sums of as many squares as there are features.
+        fits = np.hypot(mean, sd) <= np.sqrt(np.finfo(self.source.dtype).max / self.n_features)
         if not np.all(fits):
             raise ValueError(
-                f"The values of feature {int(np.argmin(fits))} are so large that their squares overflow in "
+                f"The values of feature {int(np.argmin(fits))} are so large that sums of their squares overflow in "
                 f"{self.source.dtype}. Divide them by a constant."
             )
         # One row in a million that differs in its last bit makes more than 1e-19; the rounding of moments makes less.
@@ -88,7 +89,7 @@ class Objective:
             constant &= mean == 0.0
             steady &= mean == 0.0
             mean, sd = np.zeros_like(mean), np.hypot(mean, sd)
-        return mean, np.where(steady, 1.0, sd), np.flatnonzero(constant)
+        return mean, np.where(steady | (sd < LEAST_SCALE), 1.0, sd), np.flatnonzero(constant)
 
     def evaluate(self, coef):
         """J and its gradient at coef, rounded to the precision of the data; one pass, which reads every row once."""
@@ -127,11 +128,11 @@ class Objective:
         return Evaluation(coef, value, gradient, standardised, violation, separates, kept)
 
     def shorten(self, here, there):
-        """The share of the way from here to there at which J is least; None where raw predictions were not kept.
+        """The share of the way from here to there at which J is least; None where raw predictions do not tell.
 
-        Between two points they lie on a line: X is not read.
+        Between two points they lie on a line, and X is not read; but they must be kept, and finite.
         """
-        if here.raw is None or there.raw is None:
+        if here.raw is None or there.raw is None or not np.isfinite(there.value):
             return None
         raw_change, change, work = there.raw - here.raw, there.coef - here.coef, Workspace()
 
@@ -274,9 +275,7 @@ class Objective:
     def l2(self):
         """Diagonal of the L2 part's Hessian in standardised coordinates, in the shape of coef."""
         out = np.zeros(self.shape)
-        # What overflows holds a weight at zero, as any number does that is large enough.
-        with np.errstate(over="ignore", divide="ignore"):
-            self._split(out)[0][:] = np.minimum(self.penalty.l2 / self.scale**2, LARGE)
+        self._split(out)[0][:] = self.penalty.l2 / self.scale**2
         return out
 
     def residuals(self, here):
@@ -382,6 +381,7 @@ class Objective:
             if n_outputs == 1:
                 h = self.loss.curvature(raw, codes)
                 return h, h
+            # A copy, as a product makes its own raw predictions in the same memory.
             P = self.loss.curving_probabilities(raw, codes).copy()
             return P * (1.0 - P), P
 

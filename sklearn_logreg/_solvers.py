@@ -79,7 +79,7 @@ def nesterov(objective, coef, step_size, trace):
 def preconditioned(objective, coef, preconditioner, trace, here=None):
     """W <- W - alpha P grad J(W), with P refined as it goes; alpha = 1 unless J asks for less.
 
-    ``preconditioner.step(here)`` gives the full step and the change of J that it promises to first order;
+    ``preconditioner.step(here, tol)`` gives the full step and the change of J that it promises to first order;
     ``preconditioner.update(here, there)`` learns from the step that was taken.  ``here`` is the evaluation at coef,
     if it was made and reported already.
     """

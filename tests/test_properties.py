@@ -656,19 +656,21 @@ def test_features_whose_squares_overflow_are_refused(storage, dtype, size):
     # By the error alone: a warning that comes before it says less.
     X, y = make_classes(50, 2, seed=37)
     X = (X * [1.0, size]).astype(dtype)
-    with pytest.raises(ValueError, match="The values of feature 1 are so large that their squares overflow in float"):
+    with pytest.raises(ValueError, match="The values of feature 1 are so large that sums of their squares overflow in"):
         LogisticRegression().fit(storage(X), y)
 
 
 @pytest.mark.parametrize("storage", [np.asarray, sparse.csr_matrix])
-@pytest.mark.parametrize("size", [0.0, 1e-300, 1e-170, 1e-140])
+@pytest.mark.parametrize("size", [0.0, 1e-300, 1e-170, 1e-155, 1e-140, 1e-135])
 @pytest.mark.parametrize("n_features", [2, 100])
 @pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("fit_intercept", [False, True])
 @pytest.mark.parametrize("C", [1e-8, 1.0])
-def test_features_that_are_next_to_nothing(C, storage, size, n_features, l1_ratio, n_classes):
+def test_features_that_are_next_to_nothing(C, fit_intercept, storage, size, n_features, l1_ratio, n_classes):
     # Whatever a penalty allows of their weights, no row is moved by them; and nothing overflows on the way.
     X, y = make_classes(20, n_features, n_classes, seed=37)
-    model = LogisticRegression(C=C, l1_ratio=l1_ratio).fit(storage(X * size), y)
+    model = LogisticRegression(C=C, l1_ratio=l1_ratio, fit_intercept=fit_intercept).fit(storage(X * size), y)
     assert model.converged_
-    assert_allclose(model.predict_proba(X[:1] * size)[0], np.bincount(y) / 20, atol=1e-6)
+    shares = np.bincount(y) / 20 if fit_intercept else 1.0 / n_classes
+    assert_allclose(model.predict_proba(X[:1] * size)[0], shares, atol=1e-6)

@@ -154,7 +154,7 @@ def test_momentum_restarts():
 @pytest.mark.parametrize("shape", [(300, 5), (5000, 5), (30, 60)])
 def test_passes_are_counted(solver, l1_ratio, shape, monkeypatch):
     # n_iter_ is how often J was evaluated on these data (samples and working sets are other, smaller data), but for
-    # what the certificate looks at afterwards, and with L1 the look at zero weights before a descent along the gradient.
+    # what the certificate looks at afterwards, and with L1 the first look at zero weights of the solvers without P.
     monkeypatch.setattr(_estimator, "look_ahead", lambda _, here, *others: (here.coef, np.zeros_like(here.coef)))
     X, y = make_classes(*shape)
     counted, original = [], Objective.evaluate

@@ -78,7 +78,7 @@ class HessianPreconditioner(Preconditioner):
         self._take(H)
 
     def step(self, here, tol, accuracy=0.1):
-        """The same; ``accuracy`` is the share of the violation to which a model with L1 is solved."""
+        """The step and the slope; ``accuracy`` is the share of the violation to which a model with L1 is solved."""
         self.violations.append(here.violation)
         self.used += 1
         if not self.is_ready or self._pays(tol):

@@ -123,6 +123,9 @@ def orthant_minimum(H, goal, u, sign, ridge):
             curved = H @ change
             if change @ (0.5 * curved - downhill) <= 0.0:
                 break
+        else:
+            # Nothing but rounding is left.
+            break
         is_whole = np.array_equal(change, step)
         u, downhill = u + change, downhill - curved
         if is_whole:

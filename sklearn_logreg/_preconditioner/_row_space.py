@@ -22,7 +22,7 @@ class RowSpacePreconditioner:
         self.objective = objective
         K = objective.source.row_gram(objective.mean)
         # Centring takes one rank, and equal rows more: a factor exists with rounding added only.
-        jitter = 1e-13 * (np.trace(K) / len(K) or 1.0)
+        jitter = 1e-13 * np.trace(K) / len(K) + np.finfo(float).tiny
         self.L = cholesky(K + jitter * np.eye(len(K)), jitter)
         self.reduced = type(objective)(
             make_source(self.L), objective.codes, objective.weight, objective.loss, objective.penalty,

@@ -55,7 +55,8 @@ class Shrinking:
     """The inverse of a positive definite matrix on entries that become ever fewer, by few Cholesky factors.
 
     With K the inverse on the entries of the last factor and R those that are gone since, K b - K_R (K_RR)^-1 (K b)_R is
-    zero on R and solves for the others.  ``ridge`` times its diagonal is added to the matrix.
+    zero on R and solves for the others; once more for the residual, as it loses digits where columns are collinear.
+    ``ridge`` times its diagonal is added to the matrix.
     """
 
     def __init__(self, H, ridge):
@@ -69,20 +70,27 @@ class Shrinking:
         if len(self.entries) < FEW or len(gone) >= GONE * len(self.entries):
             self._factorise(np.flatnonzero(left))
             gone = self.gone
-        solution = solve(self.factor, right[self.entries])
-        if len(gone):
-            new = np.setdiff1d(gone, self.gone, assume_unique=True)
-            if len(new):
-                self._invert(new)
-            M = self.columns[self.gone]
-            solution -= self.columns @ solve(cholesky(M, self.ridge * np.diagonal(M)), solution[self.gone])
-            solution[self.gone] = 0.0
         out = np.zeros(len(left))
-        out[self.entries] = solution
+        if not len(gone):
+            out[self.entries] = solve(self.factor, right[self.entries])
+            return out
+        new = np.setdiff1d(gone, self.gone, assume_unique=True)
+        if len(new):
+            self._invert(new)
+        out[self.entries] = self._solve_without_gone(right)
+        residual = right - self.H @ out - self.ridge * np.diagonal(self.H) * out
+        out[self.entries] += self._solve_without_gone(residual)
         return out
 
+    def _solve_without_gone(self, right):
+        """By the formula above, on the entries of the factor."""
+        solution = solve(self.factor, right[self.entries])
+        solution -= self.columns @ solve(self.corner, solution[self.gone])
+        solution[self.gone] = 0.0
+        return solution
+
     def without_gone(self):
-        """The entries that are left, and a factor of theirs alone."""
+        """The entries that were left at the last solution, and a factor of theirs alone."""
         if len(self.gone):
             self._factorise(np.delete(self.entries, self.gone))
         return self.entries, self.factor
@@ -101,3 +109,5 @@ class Shrinking:
         unit[new, np.arange(len(new))] = 1.0
         self.gone = np.append(self.gone, new)
         self.columns = np.hstack([self.columns, dpotrs(self.factor, unit, lower=1)[0]])
+        corner = self.columns[self.gone]
+        self.corner = cholesky(corner, self.ridge * np.diagonal(corner))

@@ -88,10 +88,10 @@ class TruncatedNewton:
         of_product = OF_PRODUCT * n_outputs * self.objective.source.nanoseconds
         return ceil((self.objective.class_curvatures_nanoseconds(self.dtype) + of_factors) / of_product)
 
-    def step(self, here, tol, accuracy=FORCING):
+    def step(self, here, tol):
         """The step from here, and the slope of J along it."""
         self.look(here)
-        accuracy = min(accuracy, max(here.violation**POWER, MARGIN * tol / max(here.violation, tol)))
+        accuracy = min(FORCING, max(here.violation**POWER, MARGIN * tol / max(here.violation, tol)))
         direction = -self.apply(here.standardised, accuracy)
         return self.objective.unstandardise(direction), np.vdot(here.standardised, direction)
 
