@@ -15,7 +15,7 @@ from numbers import Real
 
 import numpy as np
 from scipy import sparse
-from scipy.linalg import qr, solve
+from scipy.linalg import qr
 from scipy.optimize import linprog
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, validate_params
@@ -264,7 +264,8 @@ def _newton_change(objective, evaluation):
     H = objective.curvature(evaluation, exact=True)
     gradient = evaluation.standardised.ravel()
     ridge = 1e-12 * objective.loss.curvature_bound
-    step = -solve(H + ridge * np.eye(len(H)), gradient, assume_a="sym", check_finite=False)
+    # NumPy's, as SciPy's warns where H is ill-conditioned: of float32 data, in a fit that has its own warning.
+    step = -np.linalg.solve(H + ridge * np.eye(len(H)), gradient)
     step = objective.unstandardise(step.reshape(evaluation.coef.shape))
     p = objective.n_features
     change = objective.source.project(step[:, :p]) + step[:, p:].sum(axis=1, keepdims=True)

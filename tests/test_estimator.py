@@ -465,6 +465,19 @@ def test_warm_start_on_the_other_paths(make, shape, l1_ratio):
         assert_allclose(warm.coef_, cold.coef_, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_warm_start_along_a_path_to_zero_weights(n_classes, l1_ratio):
+    # With more features than a Hessian is formed for no column may be wanted at last, not even for the certificate.
+    rng = np.random.RandomState(3)
+    X, y = np.exp(rng.normal(size=(60, 2000))), np.arange(60) % n_classes
+    model = LogisticRegression(warm_start=True, l1_ratio=l1_ratio)
+    for C in (1.0, 1e-3, 1e-5):
+        model.set_params(C=C).fit(X, y)
+        assert model.converged_ and model.duality_gap_ <= 1e-6
+    assert not model.coef_.any()
+
+
 @pytest.mark.parametrize("factor", [-30.0, 1e3, 1e6])
 @pytest.mark.parametrize("n", [300, 9000])
 @pytest.mark.parametrize("n_classes", [2, 3])

@@ -401,6 +401,18 @@ def test_the_linear_programme_is_not_run_without_symptoms(name, monkeypatch):
     assert LogisticRegression(C=np.inf).fit(X, y).converged_
 
 
+def test_no_other_warning_in_single_precision():
+    # Times of an hour in seconds since 1970: float32 tells 128 seconds apart, and the Hessian is singular but for
+    # rounding.
+    rng = np.random.default_rng(2)
+    time_of_day, X = 1.7e9 + rng.uniform(0, 3600, 1000), rng.normal(size=(1000, 4))
+    y = (X[:, 0] + rng.logistic(size=1000) > 0).astype(int) + (X[:, 1] > 1)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        LogisticRegression(C=np.inf).fit(np.column_stack([time_of_day, X]).astype(np.float32), y)
+    assert all(issubclass(warning.category, ConvergenceWarning) for warning in caught)
+
+
 def test_the_category_is_a_convergence_warning():
     X, y = load("endometrial")
     assert issubclass(SeparationWarning, ConvergenceWarning), "who silences those silences this one too"

@@ -9,7 +9,7 @@ from scipy.linalg.lapack import dpocon, dpotrf
 
 from ._lasso import lasso
 from ._pairs import NEAR, RIDGE, Preconditioner
-from ._symmetric import cholesky, diagonal, principal_submatrix, solve
+from ._symmetric import cholesky, diagonal, inverse_root, principal_submatrix, solve
 
 # A Hessian serves for the passes that it cost, or this many, before it is replaced: with 0 it took five fourths of the
 # time on the same sets, most of it on w8a, where a fresh Hessian overshoots among rare features and curvature pairs
@@ -22,6 +22,11 @@ L1_SERVICE = 4
 # Least curvature of a direction, in units in which each feature by itself has 1, for single precision: rounding adds or
 # takes up to 2e-6 (nine raw sets at C = 1 and 100), which leaves a preconditioner that is off by less than one half.
 LEAST_CURVATURE = 5e-6
+# Without a penalty: curvature of a direction, in those units, below which it is looked at more closely; that which
+# rounding in double precision may leave of none; and the unknowns up to which eigenvalues tell (300 take 15 ms).
+STEEP = 1e-4
+COLLINEAR = 1e-13
+MAX_EIGENVALUES = 300
 # Time that a pass and a Hessian take on no data at all, in nanoseconds.
 OVERHEAD = 100_000
 # Time up to which a Hessian in double precision is cheap, as what surrounds it takes as long: single precision would
@@ -95,7 +100,7 @@ class HessianPreconditioner(Preconditioner):
             # With L1 a model without its last digits may do, if only it curves downwards nowhere: see how far it leads.
             is_slow = exact and len(self.violations) > 1 and here.violation > 0.5 * self.violations[0]
             may_do = self.objective.penalty.l1 and np.all(np.isfinite(self.hessian)) and not is_slow
-            if not may_do and self._is_blurred():
+            if not may_do and self._curves_less_than(LEAST_CURVATURE):
                 self.dtype = np.float64
                 self.price = hessian_price(self.objective, self.dtype)
                 self._take(self.objective.curvature(here, exact, self.dtype))
@@ -129,8 +134,8 @@ class HessianPreconditioner(Preconditioner):
             return min(self.price, SERVICE)
         return 0 if self.is_cheap or self.objective.shape[0] > 1 else L1_SERVICE
 
-    def _is_blurred(self):
-        """Is there a direction, combined of collinear features, of less curvature than rounding takes or adds?"""
+    def _curves_less_than(self, least):
+        """Is there a direction, combined of collinear features, of so little curvature?"""
         with np.errstate(invalid="ignore", divide="ignore"):
             root = np.sqrt(np.diagonal(self.hessian))
             H = self.hessian / root / root[:, None]
@@ -138,10 +143,10 @@ class HessianPreconditioner(Preconditioner):
             return True
         factor, failed = dpotrf(H, lower=1)
         norm = np.abs(H).sum(axis=0).max()
-        return failed or dpocon(factor, norm, uplo="L")[0] * norm < LEAST_CURVATURE
+        return failed or dpocon(factor, norm, uplo="L")[0] * norm < least
 
     def _take(self, H):
-        """The Hessian of J, and its Cholesky factor, from the Hessian of the mean loss, which is overwritten."""
+        """The Hessian of J, and what applies its inverse, from the Hessian of the mean loss, which is overwritten."""
         self.is_ready = True
         (n_outputs, q), penalty = self.objective.shape, self.objective.penalty
         if n_outputs > 1:
@@ -151,14 +156,21 @@ class HessianPreconditioner(Preconditioner):
             for j in free:
                 H[j::q, j::q] += together
         diagonal(H)[:] += self.objective.l2.ravel()
+        self.hessian, self.root = H, None
+        if penalty.l1:
+            # The matrix itself is the model.
+            return
         shift = RIDGE * self.objective.loss.curvature_bound
         if not penalty:
             # Where nothing curves J (collinear features) its gradient is rounding, and a step there would be noise.
+            # A ridge holds it down, but the steps along features that are only nearly collinear too: three whose
+            # third is a combination of the others but for 1e-4 took up to 992 passes, with eigenvalues seven.
+            may_tell = self.dtype == np.float64 and len(H) <= MAX_EIGENVALUES and np.all(np.isfinite(H))
+            if may_tell and self._curves_less_than(STEEP):
+                self.root = inverse_root(H, COLLINEAR)
+                return
             diagonal(H)[:] += shift
-        self.hessian = H
-        if not penalty.l1:
-            # With L1 the matrix itself is the model.
-            self.factor = cholesky(H, shift)
+        self.factor = cholesky(H, shift)
 
     def on(self, free):
         """The inverse of the Hessian's part on the entries that are free, as a function of a gradient."""
@@ -176,7 +188,8 @@ class HessianPreconditioner(Preconditioner):
         return condition
 
     def solve(self, gradient):
-        return solve(self.factor, gradient.ravel()).reshape(gradient.shape)
+        g = gradient.ravel()
+        return (solve(self.factor, g) if self.root is None else self.root @ (g @ self.root)).reshape(gradient.shape)
 
     def update(self, here, there):
         if not self.objective.penalty.l1:

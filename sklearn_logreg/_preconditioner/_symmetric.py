@@ -51,6 +51,18 @@ def solve(factor, right):
     return dtrsv(factor, dtrsv(factor, right, lower=1), lower=1, trans=1)
 
 
+def inverse_root(H, least):
+    """R with RR' the inverse of H, but zero along its eigenvectors of less than ``least`` of the largest eigenvalue.
+
+    Eigenvectors are those in units in which all diagonal entries are 1.
+    """
+    unit = np.sqrt(np.diagonal(H))
+    unit = np.where(unit > 0.0, unit, 1.0)
+    values, vectors = np.linalg.eigh(H / unit / unit[:, None])
+    is_curved = values > least * values[-1]
+    return vectors[:, is_curved] / np.sqrt(values[is_curved]) / unit[:, None]
+
+
 class Shrinking:
     """The inverse of a positive definite matrix on entries that become ever fewer, by few Cholesky factors.
 

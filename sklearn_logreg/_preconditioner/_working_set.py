@@ -107,7 +107,7 @@ class WorkingSet:
         columns = np.flatnonzero(active)
         is_held = np.zeros(objective.n_features, bool)
         is_held[self.held] = True
-        is_there = is_held[columns].all()
+        is_there = self.X is not None and is_held[columns].all()
         if not is_there:
             X = objective.source.columns(columns)
             # Columns far from zero are nearly that of the intercept, and coordinate descent crawls between the two.
