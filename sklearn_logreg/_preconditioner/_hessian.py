@@ -146,7 +146,7 @@ class HessianPreconditioner(Preconditioner):
         return failed or dpocon(factor, norm, uplo="L")[0] * norm < least
 
     def _take(self, H):
-        """The Hessian of J, and what applies its inverse, from the Hessian of the mean loss, which is overwritten."""
+        """The Hessian of J, and its inverse, from the Hessian of the mean loss, which is overwritten."""
         self.is_ready = True
         (n_outputs, q), penalty = self.objective.shape, self.objective.penalty
         if n_outputs > 1:
@@ -156,21 +156,25 @@ class HessianPreconditioner(Preconditioner):
             for j in free:
                 H[j::q, j::q] += together
         diagonal(H)[:] += self.objective.l2.ravel()
-        self.hessian, self.root = H, None
-        if penalty.l1:
-            # The matrix itself is the model.
-            return
+        self.hessian = H
+        if not penalty.l1:
+            # With L1 the matrix itself is the model.
+            self.inverse = self._invert(H)
+
+    def _invert(self, H):
+        """The inverse of the Hessian, as a function of a gradient, all entries in one row."""
         shift = RIDGE * self.objective.loss.curvature_bound
-        if not penalty:
+        if not self.objective.penalty:
             # Where nothing curves J (collinear features) its gradient is rounding, and a step there would be noise.
             # A ridge holds it down, but the steps along features that are only nearly collinear too: three whose
             # third is a combination of the others but for 1e-4 took up to 992 passes, with eigenvalues seven.
             may_tell = self.dtype == np.float64 and len(H) <= MAX_EIGENVALUES and np.all(np.isfinite(H))
             if may_tell and self._curves_less_than(STEEP):
-                self.root = inverse_root(H, COLLINEAR)
-                return
+                root = inverse_root(H, COLLINEAR)
+                return lambda gradient: root @ (gradient @ root)
             diagonal(H)[:] += shift
-        self.factor = cholesky(H, shift)
+        factor = cholesky(H, shift)
+        return lambda gradient: solve(factor, gradient)
 
     def on(self, free):
         """The inverse of the Hessian's part on the entries that are free, as a function of a gradient."""
@@ -188,8 +192,7 @@ class HessianPreconditioner(Preconditioner):
         return condition
 
     def solve(self, gradient):
-        g = gradient.ravel()
-        return (solve(self.factor, g) if self.root is None else self.root @ (g @ self.root)).reshape(gradient.shape)
+        return self.inverse(gradient.ravel()).reshape(gradient.shape)
 
     def update(self, here, there):
         if not self.objective.penalty.l1:
