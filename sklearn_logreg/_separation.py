@@ -22,6 +22,7 @@ from sklearn.utils._param_validation import Interval, validate_params
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, _get_feature_names, check_X_y
 
+from ._preconditioner._symmetric import cholesky, solve
 from ._result import Status
 
 # Entries of a direction, each at most 1 in size, below which a feature takes no part.
@@ -264,8 +265,8 @@ def _newton_change(objective, evaluation):
     H = objective.curvature(evaluation, exact=True)
     gradient = evaluation.standardised.ravel()
     ridge = 1e-12 * objective.loss.curvature_bound
-    # NumPy's, as SciPy's warns where H is ill-conditioned: of float32 data, in a fit that has its own warning.
-    step = -np.linalg.solve(H + ridge * np.eye(len(H)), gradient)
+    # Of float32 data H may be singular but for rounding, and worse.
+    step = -solve(cholesky(H + ridge * np.eye(len(H)), ridge), gradient)
     step = objective.unstandardise(step.reshape(evaluation.coef.shape))
     p = objective.n_features
     change = objective.source.project(step[:, :p]) + step[:, p:].sum(axis=1, keepdims=True)
