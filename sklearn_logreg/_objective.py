@@ -372,23 +372,22 @@ class Objective:
         too much would have to be kept, once more and once before.
         """
         n_outputs, l2 = self.shape[0], self.l2
-        # Of every row the second derivative of the loss, for softmax the probabilities.
+        # What ``curve`` gives, of all rows.
         kept = self._room()
 
         def curve(X_b, rows, work):
-            """Second derivatives of the loss, and those that a product needs: both by raw prediction."""
+            """Of each row of a block the second derivative of the loss; for softmax, the probabilities."""
             raw, codes = self._raw_at(here, X_b, rows, work), None if exact else self.codes[rows]
             if n_outputs == 1:
-                h = self.loss.curvature(raw, codes)
-                return h, h
+                return self.loss.curvature(raw, codes)
             # A copy, as a product makes its own raw predictions in the same memory.
-            P = self.loss.curving_probabilities(raw, codes).copy()
-            return P * (1.0 - P), P
+            return self.loss.curving_probabilities(raw, codes).copy()
 
         def look(X_b, rows, work):
-            h, curved = curve(X_b, rows, work)
+            curved = curve(X_b, rows, work)
             if kept is not None:
                 kept[:, rows] = curved
+            h = curved if n_outputs == 1 else curved * (1.0 - curved)
             if self.weight is not None:
                 h = h * self.weight[rows]
             return h.sum(axis=1), *(self.source.second_moments(h, X_b) if with_diagonal else ())
@@ -404,7 +403,7 @@ class Objective:
             V, c = self._split(self.unstandardise(step).astype(self.source.dtype, copy=False))
 
             def sums(X_b, rows, work):
-                curved = curve(X_b, rows, work)[1] if kept is None else kept[:, rows]
+                curved = curve(X_b, rows, work) if kept is None else kept[:, rows]
                 D = self._raw(V, c, X_b, work)
                 D *= curved
                 if n_outputs > 1:

@@ -22,7 +22,7 @@ from sklearn.utils._param_validation import Interval, validate_params
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, _get_feature_names, check_X_y
 
-from ._preconditioner._symmetric import cholesky, solve
+from ._preconditioner import MAX_HESSIAN, cholesky, solve
 from ._result import Status
 
 # Entries of a direction, each at most 1 in size, below which a feature takes no part.
@@ -225,8 +225,6 @@ def _solve(cost, A_ub, bound, options, time_limit):
 # 0.6 s.
 MAX_ENTRIES = 1_000_000
 TIME_LIMIT = 2.0
-# Unknowns up to which a Newton step looks for the symptom.
-MAX_DENSE_HESSIAN = 2000
 
 
 def diagnose(objective, result, X, y):
@@ -235,7 +233,7 @@ def diagnose(objective, result, X, y):
     if objective.penalty or status not in (Status.CONVERGED, Status.SEPARABLE, Status.MAX_ITER, Status.PRECISION):
         return status, None
     shows = evaluation.separates
-    if not shows and status in (Status.CONVERGED, Status.PRECISION) and np.prod(objective.shape) <= MAX_DENSE_HESSIAN:
+    if not shows and status in (Status.CONVERGED, Status.PRECISION) and np.prod(objective.shape) <= MAX_HESSIAN:
         shows = _newton_change(objective, evaluation) > SYMPTOM
     # A fit that was cut short may have no optimum either; only a small programme is worth the question then.
     entries = objective.source.n_rows * np.prod(objective.shape)

@@ -384,6 +384,13 @@ def test_models_in_a_row_on_one_working_set_spare_passes(n_classes, built, monke
     assert_allclose(coefs[1], coefs[0], atol=1e-6)
 
 
+def row_model(objective, here):
+    """The quadratic model on all features."""
+    columns = np.arange(objective.n_features)
+    X_c = _working_set._with_intercept(objective.source.columns(columns), int(objective.fit_intercept))
+    return _working_set.RowModel(objective, here, X_c, X_c.T, columns, np.zeros(len(columns)), _working_set.Factor())
+
+
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("fit_intercept", [False, True])
 def test_row_model_is_the_quadratic_model(n_classes, fit_intercept):
@@ -393,9 +400,7 @@ def test_row_model_is_the_quadratic_model(n_classes, fit_intercept):
     objective = objective_of(X, y, 0.02, 0.01, fit_intercept)
     rng = np.random.RandomState(0)
     here = objective.evaluate(0.3 * rng.normal(size=objective.shape))
-    columns = np.arange(8)
-    X_c = _working_set._with_intercept(objective.source.columns(columns), int(fit_intercept))
-    model = _working_set.RowModel(objective, here, X_c, X_c.T, columns, np.zeros(len(columns)), _working_set.Factor())
+    model = row_model(objective, here)
     unit = np.where(model.is_weight, 1.0, 1.0 / _working_set.KAPPA)
     assert_allclose(model._gradient(model.V0, 0.0 * model.pull) * unit, here.gradient, rtol=1e-9, atol=1e-12)
     V = model.V0 + 0.1 * unit * rng.normal(size=model.V0.shape)
@@ -429,12 +434,6 @@ def test_coordinate_descent_in_threads_leaves_the_filters_of_warnings_alone():
     assert warnings.filters == before
 
 
-def row_model(objective, here, X):
-    """The quadratic model on all features."""
-    X_c, p = _working_set._with_intercept(X.tocsc().astype(float), 1), X.shape[1]
-    return _working_set.RowModel(objective, here, X_c, X_c.T, np.arange(p), np.zeros(p), _working_set.Factor())
-
-
 def violation_of_model(model, V):
     return model._violation(V, model._gradient(V, (model.X @ (V - model.V0).T).T))
 
@@ -442,7 +441,7 @@ def violation_of_model(model, V):
 def test_row_model_is_minimised_to_the_accuracy_asked_for():
     X, y = make_sparse(200, 40, 0.3, 3, seed=4)
     objective = objective_of(X, y, 0.0, 0.002)
-    model = row_model(objective, objective.evaluate(np.zeros(objective.shape)), X)
+    model = row_model(objective, objective.evaluate(np.zeros(objective.shape)))
     V, raw_change = model.minimise(1e-3, 10)
     V[:, -1] /= _working_set.KAPPA
     assert_allclose(raw_change, (model.X @ (V - model.V0).T).T, atol=1e-12)
@@ -463,7 +462,7 @@ def test_rows_that_are_certainly_wrong_pull_at_the_model(monkeypatch):
     s = np.where(np.arange(200) == 0, 1e-2, 1e-4)
     objective = objective_of(X, y, 0.0, 1e-5, sample_weight=s)
     here = objective.evaluate(coef)
-    model = row_model(objective, here, X)
+    model = row_model(objective, here)
     V, _ = model.minimise(1e-3, 10)
     V[:, -1] /= _working_set.KAPPA
     assert violation_of_model(model, V) <= 1e-3 * violation_of_model(model, model.V0)

@@ -9,7 +9,7 @@ from scipy.linalg.lapack import dpocon, dpotrf
 
 from ._lasso import lasso
 from ._pairs import NEAR, RIDGE, Preconditioner
-from ._symmetric import cholesky, diagonal, inverse_root, principal_submatrix, solve
+from ._symmetric import cholesky, diagonal, inverse_root, principal_submatrix, solve, unit_diagonal
 
 # A Hessian serves for the passes that it cost, or this many, before it is replaced: with 0 it took five fourths of the
 # time on the same sets, most of it on w8a, where a fresh Hessian overshoots among rare features and curvature pairs
@@ -136,9 +136,8 @@ class HessianPreconditioner(Preconditioner):
 
     def _curves_less_than(self, least):
         """Is there a direction, combined of collinear features, of so little curvature?"""
-        with np.errstate(invalid="ignore", divide="ignore"):
-            root = np.sqrt(np.diagonal(self.hessian))
-            H = self.hessian / root / root[:, None]
+        with np.errstate(invalid="ignore"):
+            H, _ = unit_diagonal(self.hessian)
         if not np.all(np.isfinite(H)):
             return True
         factor, failed = dpotrf(H, lower=1)
@@ -159,11 +158,11 @@ class HessianPreconditioner(Preconditioner):
         self.hessian = H
         if not penalty.l1:
             # With L1 the matrix itself is the model.
-            self.inverse = self._invert(H)
+            self.inverse = self._invert()
 
-    def _invert(self, H):
+    def _invert(self):
         """The inverse of the Hessian, as a function of a gradient, all entries in one row."""
-        shift = RIDGE * self.objective.loss.curvature_bound
+        H, shift = self.hessian, RIDGE * self.objective.loss.curvature_bound
         if not self.objective.penalty:
             # Where nothing curves J (collinear features) its gradient is rounding, and a step there would be noise.
             # A ridge holds it down, but the steps along features that are only nearly collinear too: three whose

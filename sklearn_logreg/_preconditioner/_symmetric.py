@@ -51,14 +51,20 @@ def solve(factor, right):
     return dtrsv(factor, dtrsv(factor, right, lower=1), lower=1, trans=1)
 
 
+def unit_diagonal(H):
+    """H in units in which all diagonal entries are 1, unless they are not positive, and those units."""
+    unit = np.sqrt(np.maximum(np.diagonal(H), 0.0))
+    unit[~(unit > 0.0)] = 1.0
+    return H / unit / unit[:, None], unit
+
+
 def inverse_root(H, least):
     """R with RR' the inverse of H, but zero along its eigenvectors of less than ``least`` of the largest eigenvalue.
 
     Eigenvectors are those in units in which all diagonal entries are 1.
     """
-    unit = np.sqrt(np.diagonal(H))
-    unit = np.where(unit > 0.0, unit, 1.0)
-    values, vectors = np.linalg.eigh(H / unit / unit[:, None])
+    H, unit = unit_diagonal(H)
+    values, vectors = np.linalg.eigh(H)
     is_curved = values > least * values[-1]
     return vectors[:, is_curved] / np.sqrt(values[is_curved]) / unit[:, None]
 
