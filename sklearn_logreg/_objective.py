@@ -212,12 +212,20 @@ class Objective:
             W[:] = self.penalty.prox(W, step_size)
         return coef
 
+    def apart(self, step):
+        """A step without what all classes of softmax move together.
+
+        That changes no prediction, and without L1 the penalty is least where the weights of a feature sum to zero:
+        there they begin, and so they stay, whatever a model with next to no curvature that way makes of rounding.
+        """
+        return step - step.mean(axis=0) if len(step) > 1 else step
+
     def centre(self, coef):
-        """The same softmax model, its intercepts, and weights without a penalty, summing to zero over the classes."""
+        """The same softmax model, intercepts, and weights without L1, summing to zero over the classes."""
         if self.shape[0] == 1:
             return coef
         excess = coef.mean(axis=0)
-        if self.penalty:
+        if self.penalty.l1:
             excess[: self.n_features] = 0.0
         # What sums to zero but for rounding stays as it is, so that a warm start at the optimum changes no digit.
         excess[np.abs(excess) <= 1e-14 * np.abs(coef).max(axis=0)] = 0.0

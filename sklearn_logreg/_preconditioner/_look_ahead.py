@@ -78,7 +78,7 @@ def _newton_step(objective, here, n_passes, preconditioner):
         price = preconditioner.price
     if not preconditioner.is_ready:
         preconditioner.look(here)
-    gradient, p = here.standardised, objective.n_features
+    gradient, p = objective.apart(here.standardised), objective.n_features
     # Far away another step follows, as a rule, and makes up for what is left of this one.
     share = 0.5 if here.violation > ROUGH else 0.05
     goal = max(share * np.vdot(gradient, preconditioner.condition(gradient)), SHARP * abs(here.value))

@@ -61,7 +61,7 @@ class Preconditioner:
 
     def step(self, here, tol):
         """The full step from here and the slope of J along it; ``tol`` is the violation to be reached."""
-        direction = -self.apply(here.standardised)
+        direction = self.objective.apart(-self.apply(here.standardised))
         return self.objective.unstandardise(direction), np.vdot(here.standardised, direction)
 
     def apply(self, gradient):

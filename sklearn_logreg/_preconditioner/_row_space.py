@@ -69,7 +69,7 @@ class RowSpacePreconditioner:
         gradient[:, :n] = self._project(here.standardised[:, :p] * objective.scale)
         gradient[:, n:] = here.gradient[:, p:]
         std = self.reduced.standardise_gradient(gradient)
-        direction = -self.inner.apply(std)
+        direction = self.reduced.apart(-self.inner.apply(std))
         return self._expand(self.reduced.unstandardise(direction)), np.vdot(std, direction)
 
     def update(self, here, there):
