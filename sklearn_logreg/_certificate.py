@@ -28,14 +28,15 @@ weight, and tilted by constants alone.
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import kl_div, logsumexp
+from scipy.special import kl_div, log_softmax, logsumexp, xlogy
 
 from ._sources import SMALL_BYTES, weights_of
 
 # Newton steps for the intercepts of the dual point.
 MAX_NEWTON = 30
-# No q is changed by a larger share of itself.
+# No q is changed by a larger share of itself, unless it is below this and grows.
 MAX_TILT = 0.9
+RARE = 1e-3
 # Excess weight of a class, against the total, that is rounding: as it comes, and after it was made up for.
 EXACT = 1e-14
 FEASIBLE = 1e-12
@@ -109,8 +110,8 @@ def _bound(objective, coef, ahead, step, rounding):
         def shrunk(X_b, rows, work):
             point = kept.get(rows.start) or _dual_point(objective, coef, ahead, step, X_b, rows, work)
             Q, Y, _, weight, raw = point
-            Q, P = shrink * Q + (1.0 - shrink) * Y, objective.loss.all_probabilities(raw)
-            return (np.dot(np.where(weight > 0.0, kl_div(Q, P).sum(axis=0), 0.0), weight),)
+            divergence = _divergence(shrink * Q + (1.0 - shrink) * Y, objective.loss.all_probabilities(raw), raw)
+            return (np.dot(np.where(weight > 0.0, divergence, 0.0), weight),)
 
         (divergence,) = objective.source.sum_over_blocks(shrunk)
     return float(divergence / total + penalty.fenchel_young(W, shrink * V))
@@ -153,15 +154,27 @@ def _dual_point(objective, coef, ahead, step, X_b, rows, work):
             # SciPy divides by what may be the smallest of numbers.
             with np.errstate(over="ignore"):
                 divergence = logsumexp(d, axis=0, b=Q)
-    t = _tilt(Q, change)
+    t = _possible_tilt(Q, change)
     # A row without weight has no say.
     t[:, weight == 0.0] = 0.0
-    if np.abs(t).max(initial=0.0) > MAX_TILT:
+    if np.any((np.abs(t) > MAX_TILT) & (Q >= RARE)):
         return Q, Y, np.where(weight > 0.0, np.inf, 0.0), weight, raw
     tilted = 1.0 + t
     divergence = divergence + (Q * (tilted * np.log1p(t) - t * (1.0 + d))).sum(axis=0)
     Q *= tilted
     return Q, Y, divergence, weight, raw
+
+
+def _divergence(Q, P, raw):
+    """KL(q || p) of each row, with p the probabilities by the raw predictions."""
+    terms = kl_div(Q, P)
+    is_lost = np.finfo(float).tiny > P
+    if is_lost.any():
+        # Below the smallest of numbers, which costs q its logarithm, not infinity.
+        raw = raw if len(raw) == len(P) else np.concatenate([np.zeros_like(raw), raw])
+        log_P = log_softmax(raw, axis=0)
+        terms[is_lost] = (xlogy(Q, Q) - Q * log_P - Q)[is_lost]
+    return terms.sum(axis=0)
 
 
 def _feasible(objective, ahead, step):
@@ -171,7 +184,7 @@ def _feasible(objective, ahead, step):
         raw, change = _raw(objective, [ahead, step], X_b, work)
         Q = objective.loss.all_probabilities(raw)
         Y, weight = _of_rows(objective, rows)
-        excess = Q * (1.0 + _tilt(Q, change)) - Y
+        excess = Q * (1.0 + _possible_tilt(Q, change)) - Y
         return excess @ weight, (Q * weight) @ Q.T
 
     for _ in range(MAX_NEWTON):
@@ -199,3 +212,19 @@ def _tilt(Q, change):
     out[-len(change) :] = change
     out -= (Q * out).sum(axis=0)
     return out
+
+
+def _possible_tilt(Q, change):
+    """The same, but a rare class that should lose more than all its probability does not.
+
+    The likeliest class makes up for it: next to nothing, but with features of 1e5 one such row was enough to spoil the
+    bound.
+    """
+    t = _tilt(Q, change)
+    is_low = (t < -MAX_TILT) & (Q < RARE)
+    if is_low.any():
+        rest = np.where(is_low, -MAX_TILT - t, 0.0)
+        t[is_low] = -MAX_TILT
+        likeliest = Q.argmax(axis=0), np.arange(Q.shape[1])
+        t[likeliest] -= (Q * rest).sum(axis=0) / Q[likeliest]
+    return t

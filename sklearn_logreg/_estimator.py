@@ -268,7 +268,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
             result = self._solve(objective, trace, classes, totals)
             status, found = diagnose(objective, result, X, y)
             coef = objective.centre(result.evaluation.coef)
-            ahead = look_ahead(objective, result.evaluation, trace.n_passes, result.preconditioner)
+            ahead = result.ahead or look_ahead(objective, result.evaluation, trace.n_passes, None)
             # At the point itself, not at coef: the certificate is cheaper where the point ahead is the same array.
             gap = duality_gap(objective, result.evaluation.coef, result.evaluation.value, *ahead)
             stable_rate = self._stable_rate(objective, status, trace.n_passes)

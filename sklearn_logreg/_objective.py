@@ -231,6 +231,15 @@ class Objective:
         excess[np.abs(excess) <= 1e-14 * np.abs(coef).max(axis=0)] = 0.0
         return coef - excess
 
+    def slope(self, evaluation, step):
+        """The change of J along a step to first order; what |W|_1 changes is counted for the whole of it."""
+        by_smooth = float(np.vdot(evaluation.gradient, step))
+        if not self.penalty.l1:
+            return by_smooth
+        W, _ = self._split(evaluation.coef)
+        change, _ = self._split(step)
+        return by_smooth + self.penalty.l1 * float(np.abs(W + change).sum() - np.abs(W).sum())
+
     def resolution(self, evaluation):
         """Differences of J below this are rounding."""
         return 8.0 * np.finfo(self.source.dtype).eps * abs(evaluation.value)

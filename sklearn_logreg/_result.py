@@ -105,3 +105,4 @@ class Result:
     evaluation: Any
     status: Status
     preconditioner: Any = None  # the last estimate of the inverse curvature, if there is one
+    ahead: Any = None  # what the certificate's dual point is made of, if that is known

@@ -11,13 +11,14 @@ import warnings
 import numpy as np
 import pytest
 from conftest import SOLVERS, cost, dense, fit_quietly, gradient, make_classes, make_sparse, one_hot, violation_of
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import entr, expit, kl_div, softmax
 from sklearn.datasets import load_breast_cancer
 from sklearn.preprocessing import scale
 
 from sklearn_logreg import LogisticRegression, _certificate, _estimator
 from sklearn_logreg._certificate import duality_gap
+from sklearn_logreg._losses import LogLoss, SoftmaxLoss
 from sklearn_logreg._objective import Objective
 
 PENALTIES = {"L2": 0.0, "elastic net": 0.5, "L1": 1.0}
@@ -456,3 +457,45 @@ def test_heavy_tails_overflow_nowhere(seed):
     y = (np.log(X) @ rng.normal(size=(3, 4)) + rng.gumbel(size=(200, 4))).argmax(axis=1)
     model = LogisticRegression(C=10.0, l1_ratio=0.1, tol=1e-3).fit(X, y)
     assert 0.0 <= model.duality_gap_ <= model.loss_
+
+
+@pytest.mark.parametrize("n_classes, seed, l1_ratio", [(2, 2, 0.0), (3, 2, 0.5), (3, 5, 0.0)])
+def test_a_row_far_out_does_not_spoil_the_bound(n_classes, seed, l1_ratio):
+    # Its raw predictions change by more than a probability can along the step, that of a class that it hardly has.
+    rng = np.random.RandomState(seed)
+    X = rng.normal(size=(300, 4))
+    raw = X @ rng.normal(size=(4, n_classes))
+    y = (raw + rng.gumbel(size=raw.shape)).argmax(axis=1)
+    X[0] *= 2e5
+    y[0] = (X[0] @ np.linalg.lstsq(X[1:], raw[1:], rcond=None)[0]).argmin()
+    X[0] /= 400.0
+    X *= [1.0, 1e3, 1e-3, 1.0]
+    X = np.column_stack([X, X.sum(axis=1) + 1e-5 * rng.normal(size=300)])
+    model = LogisticRegression(C=1000.0, l1_ratio=l1_ratio, tol=1e-3).fit(X, y)
+    best = LogisticRegression(C=1000.0, l1_ratio=l1_ratio, tol=1e-9).fit(X, y)
+    assert model.loss_ - best.loss_ <= model.duality_gap_ <= 0.01 * model.loss_
+
+
+def test_a_probability_below_the_smallest_of_numbers_costs_its_logarithm():
+    # KL of (1/2, 1/2) and (1, e^-2000); of (1/4, 3/4) and (1/2, 1/2).
+    Q = np.array([[0.5, 0.25], [0.5, 0.75]])
+    expected = [1000.0 - np.log(2.0), np.log(2.0) + 0.25 * np.log(0.25) + 0.75 * np.log(0.75)]
+    for raw, loss in ([[-2000.0, 0.0]], LogLoss()), ([[1000.0, 3.0], [-1000.0, 3.0]], SoftmaxLoss(2)):
+        raw = np.array(raw)
+        assert_allclose(_certificate._divergence(Q, loss.all_probabilities(raw), raw), expected, rtol=1e-14)
+
+
+def test_a_tilt_leaves_probabilities():
+    # Of four classes with changes from nothing to a thousand, each by itself likely, rare, or next to impossible.
+    rng = np.random.RandomState(0)
+    Q = 10.0 ** rng.uniform(-12, 0, size=(4, 500))
+    Q /= Q.sum(axis=0)
+    size = np.where(Q < _certificate.RARE, 10.0 ** rng.uniform(-3, 3, size=Q.shape), 0.3)
+    change = size * rng.choice([-1, 1], Q.shape)
+    tilted = Q * (1.0 + _certificate._possible_tilt(Q, change))
+    assert tilted.min() >= 0.0
+    assert_allclose(tilted.sum(axis=0), 1.0, rtol=1e-12)
+    exact = Q * (1.0 + _certificate._tilt(Q, change))
+    assert exact.min() < 0.0, "without it some would be below zero"
+    loses_little = np.all(exact > 0.2 * Q, axis=0)
+    assert_array_equal(tilted[:, loses_little], exact[:, loses_little])

@@ -330,6 +330,15 @@ def test_row_space(make, n_classes, fit_intercept, weighted, built):
     assert built[0] == "RowSpacePreconditioner"
 
 
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("C", [0.01, 100.0])
+def test_inner_products_of_rows_must_hold_the_smaller_features(C, n_classes, built):
+    # Squares of the largest take all digits, and the rows have more dimensions than there are large features.
+    X, y = make_classes(40, 60, n_classes, seed=4)
+    fit(X * np.logspace(-9, 9, 60), y, 120, C=C)
+    assert built[0] == "HessianPreconditioner"
+
+
 def test_row_space_of_dependent_rows(built):
     # Repeated rows: the matrix of inner products has no Cholesky factor without a little help.
     X, y = make_classes(30, 100, seed=6)
@@ -538,11 +547,11 @@ def test_the_preconditioner_of_conjugate_gradients_is_symmetric_and_keeps_classe
     rng = np.random.RandomState(0)
     preconditioner = TruncatedNewton(objective)
     preconditioner.look(objective.evaluate(rng.normal(size=objective.shape)))
-    preconditioner.apply(rng.normal(size=objective.shape))
-    assert preconditioner.factors is None
     if by_blocks:
+        preconditioner.apply(rng.normal(size=objective.shape))
         preconditioner._take_blocks()
         assert preconditioner.n_products == 0, "they serve for as many products as they cost"
+    assert (preconditioner.factors is not None) == by_blocks
     a, b = rng.normal(size=(2, *objective.shape))
     assert_allclose(np.vdot(a, preconditioner.condition(b)), np.vdot(b, preconditioner.condition(a)), rtol=1e-9)
     conditioned = preconditioner.condition(a + b[0])
@@ -606,6 +615,25 @@ def test_many_features_and_classes_have_no_blocks(monkeypatch):
     assert np.isfinite(TruncatedNewton(objective).max_products)
     monkeypatch.setattr("sklearn_logreg._preconditioner._truncated_newton.MAX_BLOCK_ENTRIES", 3 * 11**2 - 1)
     assert TruncatedNewton(objective).max_products == np.inf
+
+
+@pytest.mark.parametrize("kind", ["HessianPreconditioner", "TruncatedNewton", "RowSpacePreconditioner"])
+def test_weights_of_softmax_sum_to_zero_and_stay_so(kind, built, monkeypatch):
+    # All classes together move no prediction, and nothing but a penalty holds them there: where that is weak, steps
+    # along them are rounding.  Wherever a fit begins, it ends without them.
+    if kind == "TruncatedNewton":
+        monkeypatch.setattr(_choice, "MAX_HESSIAN", 5)
+    X, y = make_classes(60, 90 if kind == "RowSpacePreconditioner" else 8, 4, seed=4)
+    X = X * np.logspace(0, 4, X.shape[1])
+    cold = fit(X, y, 40, C=100.0)
+    assert built[0] == kind
+    warm = LogisticRegression(C=100.0, warm_start=True).fit(X, y)
+    warm.coef_ = warm.coef_ + np.linspace(-1.0, 1.0, X.shape[1])
+    warm.fit(X, y)
+    assert warm.converged_
+    for model in (cold, warm):
+        assert_allclose(model.coef_.sum(axis=0), 0.0, atol=1e-12 * np.abs(model.coef_).max())
+    assert_allclose(warm.coef_, cold.coef_, rtol=1e-4, atol=1e-6 * np.abs(cold.coef_).max())
 
 
 @pytest.mark.parametrize("C", [0.1, 10.0, 1000.0])

@@ -17,7 +17,8 @@ quadratic model that P stands for plus the penalty, without touching the data (p
 
 from __future__ import annotations
 
-from ._choice import MAX_HESSIAN, choose, descend
+from ._choice import MAX_HESSIAN, choose
+from ._descent import descend
 from ._look_ahead import look_ahead
 from ._symmetric import cholesky, solve
 

@@ -1,16 +1,14 @@
-"""Which preconditioner there is for an objective, where it starts, and the descent with it."""
+"""Which preconditioner there is for an objective, and where it starts."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 from sklearn.utils import check_random_state
 
-from .._result import Result, Trace
+from .._result import Trace
 from .._solvers import preconditioned
 from ._hessian import HessianPreconditioner, hessian_price, model_nanoseconds
-from ._row_space import RowSpacePreconditioner
+from ._row_space import RowSpacePreconditioner, resolves
 from ._truncated_newton import TruncatedNewton
 from ._working_set import WorkingSet
 
@@ -37,26 +35,6 @@ MAX_ROW_SPACE = 3000
 ROW_SPACE_NANOSECONDS = 0.03
 
 
-def descend(objective, coef, trace, random_state, warm=None, baseline=np.inf):
-    """Minimise the objective from coef; or from ``warm``, if there is one and J is at most ``baseline`` there."""
-    here: Any = None
-    warm = None if warm is None else objective.centre(warm)
-    if warm is not None or objective.penalty.l1:
-        # With L1, all-zero weights may be optimal, and are then exact: look there first.
-        here = objective.evaluate(coef if warm is None else warm)
-        status = trace.add(here)
-        if status:
-            return Result(here, status)
-    if warm is not None and here.value <= baseline:
-        coef = warm
-    elif warm is not None:
-        warm = here = None
-    preconditioner, start = _prepare(objective, coef, random_state, warm is not None)
-    result = preconditioned(objective, start, preconditioner, trace, here if start is coef else None)
-    result.preconditioner = preconditioner
-    return result
-
-
 def choose(objective):
     """The class of the preconditioner, and how many unknowns its matrix has: 0 where one is the exception."""
     (n_outputs, q), n_rows = objective.shape, objective.source.n_rows
@@ -72,7 +50,8 @@ def choose(objective):
         return HessianPreconditioner, size
     in_row_space = ROW_SPACE_NANOSECONDS * n_rows**3 <= 100.0 * n_outputs * objective.source.nanoseconds
     if objective.penalty and n_rows < min(objective.n_features, MAX_ROW_SPACE) and in_row_space:
-        return RowSpacePreconditioner, n_rows
+        if size > MAX_HESSIAN or resolves(objective):
+            return RowSpacePreconditioner, n_rows
     is_expensive = hessian_price(objective, np.float32) > MAX_SOFTMAX_PASSES
     # Without room for the probabilities each product computes them again, which takes what blocks save.
     if size > MAX_HESSIAN or (n_outputs > 3 and is_expensive and objective.has_room):
@@ -80,13 +59,13 @@ def choose(objective):
     return HessianPreconditioner, size
 
 
-def _prepare(objective, coef, random_state, warm=False):
+def prepare(objective, coef, random_state, warm=False):
     """The preconditioner for this objective, and a better point to start from unless this one is warm."""
     q, n_rows = objective.shape[1], objective.source.n_rows
     kind, _ = choose(objective)
     if kind is RowSpacePreconditioner:
         preconditioner = RowSpacePreconditioner(objective)
-        return preconditioner, preconditioner.start(coef, lambda reduced, point: _prepare(reduced, point, random_state))
+        return preconditioner, preconditioner.start(coef, lambda reduced, point: prepare(reduced, point, random_state))
     outer = kind(objective)
     # Solve a sample first: its optimum is close, its Hessian too.  Each level has at most an eighth of the rows of the
     # next, so that all of them together cost little against the last.
@@ -100,7 +79,7 @@ def _prepare(objective, coef, random_state, warm=False):
     if warm:
         here = coarse.evaluate(coef)
     else:
-        inner, coef = _prepare(coarse, coef, random_state)
+        inner, coef = prepare(coarse, coef, random_state)
         # The optimum of the sample is known to 1/sqrt(n) only.
         here = preconditioned(coarse, coef, inner, Trace(tol=0.1 / np.sqrt(n_sample), max_iter=50)).evaluation
         coef = here.coef

@@ -13,10 +13,10 @@ from ._symmetric import cholesky, diagonal, inverse_root, principal_submatrix, s
 
 # A Hessian serves for the passes that it cost, or this many, before it is replaced: with 0 it took five fourths of the
 # time on the same sets, most of it on w8a, where a fresh Hessian overshoots among rare features and curvature pairs
-# learn faster.  With more than two classes the k-th serves for 1/k^2 of them, as pairs that did not arrive with the first
-# will not with the next: of 92 raw sets of 3 to 12 classes in R packages, C = 1 and 100, 22 hard ones took half the
-# passes and 0.6 of the time, the others 0.9 of the passes in the same time.  With two classes, 69 sets took 1.04 times
-# as long.
+# learn faster.  With more than two classes the k-th serves for 1/k^2 of them, as pairs that did not arrive with the
+# first will not with the next: of raw tables of 3 to 12 classes in R packages, C = 1 and 100, 21 hard ones took half
+# the passes and 0.6 of the time, 92 others 0.9 of the passes in the same time.  With two classes, 69 took 1.04 times as
+# long.
 SERVICE = 8
 # The same with L1 and two classes, where the model is solved at every pass, whatever the Hessian costs: on ten raw sets
 # at C = 1 and 100, l1_ratio 0.5 and 1, three took 1.06 times as long as four, five 1.02 times, none 1.07 times.  With
@@ -167,8 +167,12 @@ class HessianPreconditioner(Preconditioner):
 
     def _invert(self):
         """The inverse of the Hessian, as a function of a gradient, all entries in one row."""
-        H, shift = self.hessian, RIDGE * self.objective.loss.curvature_bound
-        if not self.objective.penalty:
+        H = self.hessian
+        if self.objective.penalty:
+            # A penalty next to nothing leaves nearly equal features to rounding: more than that would hold them down.
+            shift = 4.0 * np.finfo(self.dtype).eps * np.diagonal(H)
+        else:
+            shift = RIDGE * self.objective.loss.curvature_bound
             # Where nothing curves J (collinear features) its gradient is rounding, and a step there would be noise.
             # A ridge holds it down, but the steps along features that are only nearly collinear too: three whose
             # third is a combination of the others but for 1e-4 took up to 992 passes, with eigenvalues seven.
