@@ -201,7 +201,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
             Class labels, of any type.
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each row; a row of weight 2 counts like the same row twice, one of weight 0 not at all.
-            ``None``: all 1.
+            ``None``: all 1.  A class whose rows all have weight 0, as a bootstrap sample may leave a rare one, keeps
+            its place in ``classes_`` with next to no probability, if two others are left.
 
         Returns
         -------
@@ -211,7 +212,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         Raises
         ------
         ValueError
-            If X or y cannot be used, there is one class only, a weight is negative, or a class has no weight; if a
+            If X or y cannot be used, a weight is negative, or only one class has rows of positive weight; if a
             parameter is out of its range, or ``learning_rate`` given to "preconditioned", which has none.
 
         Warns

@@ -12,6 +12,7 @@ residuals keep full relative precision in both tails, where nearly separable dat
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import entr
 
 
 def secant_curvature(size):
@@ -36,7 +37,7 @@ def _secant(size):
 def constant_loss(class_weights):
     """Mean log loss of the best constant prediction: the entropy of the classes' shares."""
     shares = class_weights / class_weights.sum()
-    return float(-shares @ np.log(shares))
+    return float(entr(shares).sum())
 
 
 class LogLoss:
@@ -121,8 +122,11 @@ class SoftmaxLoss:
         return class_index.astype(np.min_scalar_type(self.n_outputs - 1), copy=False)
 
     def start(self, class_weights):
-        """Intercepts of the best constant prediction; they sum to zero."""
-        log_weights = np.log(class_weights)
+        """Intercepts of the best constant prediction; they sum to zero.
+
+        A class without weight, which J would have at minus infinity, begins where its probability is rounding.
+        """
+        log_weights = np.log(np.maximum(class_weights, np.finfo(float).eps * class_weights.sum()))
         return log_weights - log_weights.mean()
 
     def evaluate(self, raw, codes, weight, work):

@@ -39,13 +39,20 @@ def weights(class_weight, sample_weight, X, y, classes, codes):
     totals = _class_totals(codes, sample_weight, len(classes))
     if class_weight is not None:
         _check_class_weight(class_weight)
-        _check_totals(classes, totals, "sample_weight")
-        by_class = compute_class_weight(class_weight, classes=classes, y=y, sample_weight=sample_weight)
+        by_class = _by_class(class_weight, classes, y, totals)
         totals = totals * by_class
         by_row = by_class[codes.astype(np.intp)]
         sample_weight = by_row if sample_weight is None else sample_weight * by_row
-    _check_totals(classes, totals, "sample_weight and class_weight")
+    _check_totals(classes, totals)
     return sample_weight, totals.astype(np.float64)
+
+
+def _by_class(class_weight, classes, y, totals):
+    """The weight of each class; "balanced" makes those with rows of positive weight equal, as if they were all."""
+    if isinstance(class_weight, str):
+        has_weight = totals > 0.0
+        return np.divide(totals.sum(), has_weight.sum() * totals, out=np.zeros_like(totals), where=has_weight)
+    return compute_class_weight(class_weight, classes=classes, y=y)
 
 
 def _check_class_weight(class_weight):
@@ -66,11 +73,11 @@ def _class_totals(codes, sample_weight, n_classes, n_rows=2**16):
     return totals
 
 
-def _check_totals(classes, totals, source):
-    """Refuse a class that has rows but no weight: its probability would have no finite optimum above zero."""
-    for label, total in zip(classes.tolist(), totals, strict=True):
-        if not total > 0.0:
-            raise ValueError(
-                f"The rows of class {label!r} have total weight {total:g} by {source}. Leave the class out of the data "
-                "or give some of its rows a positive weight."
-            )
+def _check_totals(classes, totals):
+    """Refuse a single class that counts, as y with one class is refused."""
+    labels = classes[totals > 0.0].tolist()
+    if len(labels) < 2:
+        raise ValueError(
+            f"By sample_weight and class_weight the classes with rows of positive weight are {labels}: a classifier "
+            f"needs at least 2 of its {len(classes)} classes there."
+        )

@@ -24,6 +24,7 @@ from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.base import clone, is_classifier
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_transformer
+from sklearn.ensemble import BaggingClassifier
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.feature_selection import SelectFromModel
 from sklearn.inspection import permutation_importance
@@ -174,7 +175,7 @@ def with_entry(value, make=np.array):
         (X_OK, Y_OK, [1, 1, np.nan, 1, 1, 1], "NaN"),
         (X_OK, Y_OK, [1, 1, np.inf, 1, 1, 1], "infinity"),
         (X_OK, Y_OK, np.zeros(6), "weights (are|must).*zero"),
-        (X_OK, Y_OK, Y_OK, "class 0 .*total weight 0"),
+        (X_OK, Y_OK, Y_OK, r"positive weight are \[1\]: .*at least 2 of its 2 classes"),
         (X_OK, Y_OK, ["a"] * 6, "could not convert string"),
     ],
 )
@@ -187,10 +188,43 @@ def test_bad_data_are_refused_before_any_work(X, y, sample_weight, message, solv
     assert not hasattr(model, "coef_")
 
 
+@pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("absent", [0, 2, 3])
+@pytest.mark.parametrize("how", ["sample_weight", "class_weight", "balanced"])
+def test_a_class_without_weight_is_as_if_it_were_not_there(absent, how, l1_ratio):
+    X, y = make_classes(300, 5, 4, seed=8)
+    weight = np.random.RandomState(0).randint(1, 4, size=300) * (y != absent) * 1.0
+    options = dict(C=10.0, l1_ratio=l1_ratio, tol=1e-9)
+    if how == "class_weight":
+        weight, options["class_weight"] = None, {absent: 0.0}
+    elif how == "balanced":
+        options["class_weight"] = how
+    model = LogisticRegression(**options).fit(X, y, weight)
+    is_left = y != absent
+    if how == "class_weight":
+        del options["class_weight"]
+    others = LogisticRegression(**options).fit(X[is_left], y[is_left], None if weight is None else weight[is_left])
+    assert model.converged_
+    assert_array_equal(model.classes_, np.arange(4))
+    P = model.predict_proba(X)
+    assert P[:, absent].max() <= 1e-9
+    assert_allclose(np.delete(P, absent, axis=1), others.predict_proba(X), rtol=1e-6)
+    assert_allclose(model.loss_, others.loss_, rtol=1e-12)
+
+
+def test_bagging_may_leave_out_a_rare_class():
+    # Its base estimators are fitted to all rows, with the counts of a bootstrap sample for weights.
+    X, y = make_classes(60, 3, 3, seed=8)
+    y[:2] = 3
+    bagging = BaggingClassifier(LogisticRegression(), n_estimators=10, random_state=0).fit(X, y)
+    assert min(model.predict_proba(X)[:, 3].max() for model in bagging.estimators_) <= 1e-9, "one has not seen it"
+
+
 @pytest.mark.parametrize(
     "class_weight, message",
     [
-        ({0: 1.0, 1: 0.0}, "class 1 .*total weight 0"),
+        ({0: 1.0, 1: 0.0}, r"positive weight are \[0\]: .*at least 2 of its 2 classes"),
+        ({0: 0.0, 1: 0.0}, r"positive weight are \[\]: "),
         ({0: -1.0, 1: 1.0}, "class_weight gives class 0 the weight -1.0: it must be a finite number"),
         ({0: np.nan, 1: 1.0}, "class_weight gives class 0 the weight nan"),
         ({0: 1.0, 1: "x"}, "class_weight gives class 1 the weight 'x'"),
