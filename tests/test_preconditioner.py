@@ -20,7 +20,7 @@ from sklearn_logreg._objective import Objective
 from sklearn_logreg._penalties import ElasticNet
 from sklearn_logreg._preconditioner import _choice, _hessian, _symmetric, _working_set
 from sklearn_logreg._preconditioner._hessian import HessianPreconditioner
-from sklearn_logreg._preconditioner._lasso import lasso
+from sklearn_logreg._preconditioner._lasso import lasso, orthant_minimum
 from sklearn_logreg._preconditioner._pairs import CurvaturePairs
 from sklearn_logreg._preconditioner._truncated_newton import TruncatedNewton, conjugate_gradients
 from sklearn_logreg._sources import make_source
@@ -729,6 +729,12 @@ def test_lasso_model_is_solved_to_its_accuracy(seed):
     distance = np.where(v == 0.0, np.maximum(np.abs(slope) - 1.0, 0.0), np.abs(slope + np.sign(v)))
     assert np.all(distance / scale <= 2e-8)
     assert 0 < np.count_nonzero(v) < 12, "some weights are zero, some are not"
+
+
+def test_a_model_may_promise_more_than_there_are_numbers():
+    # Physical constants from 1e-74 to 1e50: squares of a step leave the range on the way, its end does not.
+    u, _ = orthant_minimum(np.eye(1), np.array([1e200]), np.ones(1), np.ones(1), 0.0)
+    assert_array_equal(u, [1e200])
 
 
 @pytest.mark.parametrize("few", [0, 400])

@@ -120,8 +120,11 @@ def orthant_minimum(H, goal, u, sign, ridge):
             break
         step = inverse.solve(left, downhill)
         for change in into_orthant(u, step, sign):
-            curved = H @ change
-            if change @ (0.5 * curved - downhill) <= 0.0:
+            # With features of 1e50 beside others of 1e-70 what is not the minimum may be out of range.
+            with np.errstate(over="ignore", invalid="ignore"):
+                curved = H @ change
+                is_lower = change @ (0.5 * curved - downhill) <= 0.0
+            if is_lower:
                 break
         else:
             # Nothing but rounding is left.
