@@ -220,12 +220,15 @@ class Objective:
         """
         return step - step.mean(axis=0) if len(step) > 1 else step
 
-    def centre(self, coef):
-        """The same softmax model, intercepts, and weights without L1, summing to zero over the classes."""
+    def centre(self, coef, lowers=False):
+        """The same softmax model, its intercepts, and weights without a penalty, summing to zero over the classes.
+
+        With ``lowers`` weights with an L2 penalty too, which moves no prediction but lowers J.
+        """
         if self.shape[0] == 1:
             return coef
         excess = coef.mean(axis=0)
-        if self.penalty.l1:
+        if self.penalty.l1 or (self.penalty and not lowers):
             excess[: self.n_features] = 0.0
         # What sums to zero but for rounding stays as it is, so that a warm start at the optimum changes no digit.
         excess[np.abs(excess) <= 1e-14 * np.abs(coef).max(axis=0)] = 0.0

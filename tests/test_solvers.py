@@ -358,3 +358,16 @@ def test_tol_zero_ends_at_the_working_precision(dtype, l1_ratio):
     assert model.status_ in (Status.PRECISION, Status.CONVERGED)
     assert model.n_iter_[0] <= 40
     assert_optimal(model, X.astype(dtype), y, tol=1e-4 if dtype == np.float32 else 1e-8)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_the_coefficients_are_those_that_were_evaluated(solver):
+    # A warm start may begin with weights that do not sum to zero over the classes: J is reported where it is returned.
+    X, y = make_classes(100, 4, 3, seed=9)
+    model = LogisticRegression(solver=solver, warm_start=True, max_iter=3)
+    fit_quietly(model, X, y)
+    model.coef_ = model.coef_ + np.linspace(-1.0, 1.0, 4)
+    model.max_iter = 1
+    fit_quietly(model, X, y)
+    expected = cost(X, y, None, 1.0, 0.0, model.coef_, model.intercept_, model.classes_)
+    assert_allclose(model.loss_, expected, rtol=1e-12)

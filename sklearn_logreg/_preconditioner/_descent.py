@@ -20,7 +20,7 @@ HIDDEN = 1e4
 def descend(objective, coef, trace, random_state, warm=None, baseline=np.inf):
     """Minimise the objective from coef; or from ``warm``, if there is one and J is at most ``baseline`` there."""
     here: Any = None
-    warm = None if warm is None else objective.centre(warm)
+    warm = None if warm is None else objective.centre(warm, lowers=True)
     if warm is not None or objective.penalty.l1:
         # With L1, all-zero weights may be optimal, and are then exact: look there first.
         here = objective.evaluate(coef if warm is None else warm)
