@@ -204,7 +204,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each row; a row of weight 2 counts like the same row twice, one of weight 0 not at all.
             ``None``: all 1.  A class whose rows all have weight 0, as a bootstrap sample may leave a rare one, keeps
-            its place in ``classes_`` with next to no probability, if two others are left.
+            its place in ``classes_``, if two others are left: with next to no probability by "preconditioned" with an
+            intercept; without one, the penalty leaves it some.
 
         Returns
         -------
