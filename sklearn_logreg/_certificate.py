@@ -34,7 +34,7 @@ from ._sources import SMALL_BYTES, weights_of
 
 # Newton steps for the intercepts of the dual point.
 MAX_NEWTON = 30
-# No q is changed by a larger share of itself, unless it is below this and grows.
+# No probability of a dual point is changed by a larger share of itself, but one below RARE may grow by any.
 MAX_TILT = 0.9
 RARE = 1e-3
 # Excess weight of a class, against the total, that is rounding: as it comes, and after it was made up for.
@@ -168,7 +168,7 @@ def _dual_point(objective, coef, ahead, step, X_b, rows, work):
 def _divergence(Q, P, raw):
     """KL(q || p) of each row, with p the probabilities by the raw predictions."""
     terms = kl_div(Q, P)
-    is_lost = np.finfo(float).tiny > P
+    is_lost = P < np.finfo(float).tiny
     if is_lost.any():
         # Below the smallest of numbers, which costs q its logarithm, not infinity.
         raw = raw if len(raw) == len(P) else np.concatenate([np.zeros_like(raw), raw])

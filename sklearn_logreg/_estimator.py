@@ -249,7 +249,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
             X = X.copy()
             X.sum_duplicates()
         classes, codes = encode(y)
-        weight, totals = weights(self.class_weight, sample_weight, X, y, classes, codes)
+        weight, totals = weights(self.class_weight, sample_weight, X, classes, codes)
         scale = self.C * totals.sum()
         penalty = ElasticNet(self.l1_ratio / scale, (1.0 - self.l1_ratio) / scale)
         loss = LogLoss() if len(classes) == 2 else SoftmaxLoss(len(classes))

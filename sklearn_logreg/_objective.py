@@ -113,10 +113,8 @@ class Objective:
         value, wrong, missed, gradient = source.sum_over_blocks(sums)
         coef = rounded.astype(np.float64, copy=False)
         W, _ = self._split(coef)
-        gradient /= self.total_weight
-        if len(gradient) > 1:
-            # The residuals of a row sum to zero; what rounding leaves of that, nothing but a weak penalty would resist.
-            gradient -= gradient.mean(axis=0)
+        # The residuals of a row sum to zero; what rounding leaves of that, nothing but a weak penalty would resist.
+        gradient = self.apart(gradient / self.total_weight)
         standardised = self.standardise_gradient(gradient)
         if self.penalty:
             by_penalty = self.penalty.l2 * W
@@ -241,7 +239,7 @@ class Objective:
             return by_smooth
         W, _ = self._split(evaluation.coef)
         change, _ = self._split(step)
-        return by_smooth + self.penalty.l1 * float(np.abs(W + change).sum() - np.abs(W).sum())
+        return by_smooth + self.penalty.l1 * float(np.sum(np.abs(W + change) - np.abs(W)))
 
     def resolution(self, evaluation):
         """Differences of J below this are rounding."""

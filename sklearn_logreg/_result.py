@@ -104,5 +104,4 @@ class Result:
 
     evaluation: Any
     status: Status
-    preconditioner: Any = None  # the last estimate of the inverse curvature, if there is one
-    ahead: Any = None  # what the certificate's dual point is made of, if that is known
+    ahead: Any = None  # the point and the Newton step for the certificate's dual point, if they are known

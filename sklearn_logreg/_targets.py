@@ -30,7 +30,7 @@ def encode(y):
     return classes, np.searchsorted(classes, y)
 
 
-def weights(class_weight, sample_weight, X, y, classes, codes):
+def weights(class_weight, sample_weight, X, classes, codes):
     """Sample weight times class weight, None if all are 1, and the total of each class."""
     if sample_weight is not None:
         sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
@@ -39,7 +39,7 @@ def weights(class_weight, sample_weight, X, y, classes, codes):
     totals = _class_totals(codes, sample_weight, len(classes))
     if class_weight is not None:
         _check_class_weight(class_weight)
-        by_class = _by_class(class_weight, classes, y, totals)
+        by_class = _by_class(class_weight, classes, totals)
         totals = totals * by_class
         by_row = by_class[codes.astype(np.intp)]
         sample_weight = by_row if sample_weight is None else sample_weight * by_row
@@ -47,12 +47,17 @@ def weights(class_weight, sample_weight, X, y, classes, codes):
     return sample_weight, totals.astype(np.float64)
 
 
-def _by_class(class_weight, classes, y, totals):
-    """The weight of each class; "balanced" makes those with rows of positive weight equal, as if they were all."""
-    if isinstance(class_weight, str):
-        has_weight = totals > 0.0
-        return np.divide(totals.sum(), has_weight.sum() * totals, out=np.zeros_like(totals), where=has_weight)
-    return compute_class_weight(class_weight, classes=classes, y=y)
+def _by_class(class_weight, classes, totals):
+    """The weight of each class; "balanced" makes those with rows of positive weight equal, as if they were all.
+
+    Each class stands for its rows, so that y need not be sorted again.
+    """
+    is_counted = totals > 0.0 if isinstance(class_weight, str) else np.ones(len(classes), bool)
+    labels, by_class = classes[is_counted], np.zeros(len(classes))
+    by_class[is_counted] = compute_class_weight(
+        class_weight, classes=labels, y=labels, sample_weight=totals[is_counted]
+    )
+    return by_class
 
 
 def _check_class_weight(class_weight):

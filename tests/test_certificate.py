@@ -10,13 +10,24 @@ import warnings
 
 import numpy as np
 import pytest
-from conftest import SOLVERS, cost, dense, fit_quietly, gradient, make_classes, make_sparse, one_hot, violation_of
+from conftest import (
+    SOLVERS,
+    cost,
+    dense,
+    fit_quietly,
+    gradient,
+    look_not_ahead,
+    make_classes,
+    make_sparse,
+    one_hot,
+    violation_of,
+)
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import entr, expit, kl_div, softmax
 from sklearn.datasets import load_breast_cancer
 from sklearn.preprocessing import scale
 
-from sklearn_logreg import LogisticRegression, _certificate, _estimator
+from sklearn_logreg import LogisticRegression, _certificate
 from sklearn_logreg._certificate import duality_gap
 from sklearn_logreg._losses import LogLoss, SoftmaxLoss
 from sklearn_logreg._objective import Objective
@@ -215,7 +226,7 @@ def dual_value(Q, X, Y, s, penalty, n_outputs):
 def source_of_the_dual_point(request, monkeypatch):
     """Where the dual point comes from: a Newton step, the returned point itself, or the frequencies of the classes."""
     if request.param != "a step":
-        monkeypatch.setattr(_estimator, "look_ahead", lambda _, here, *others: (here.coef, np.zeros_like(here.coef)))
+        look_not_ahead(monkeypatch)
     if request.param == "frequencies":
         monkeypatch.setattr(_certificate, "MAX_NEWTON", 0)
     return request.param

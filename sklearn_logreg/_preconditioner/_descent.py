@@ -33,23 +33,22 @@ def descend(objective, coef, trace, random_state, warm=None, baseline=np.inf):
         warm = here = None
     preconditioner, start = prepare(objective, coef, random_state, warm is not None)
     result = preconditioned(objective, start, preconditioner, trace, here if start is coef else None)
-    result.preconditioner = preconditioner
-    return _refine(objective, result, trace)
+    return _refine(objective, result, preconditioner, trace)
 
 
-def _refine(objective, result, trace):
+def _refine(objective, result, preconditioner, trace):
     """Go on below tol, for as many passes again at most, while a Newton step promises more than it should there."""
     tol, status = trace.tol, result.status
     trace.max_iter = min(trace.max_iter, 2 * trace.n_passes)
     while True:
         here = result.evaluation
-        result.ahead = look_ahead(objective, here, trace.n_passes, result.preconditioner)
+        result.ahead = look_ahead(objective, here, trace.n_passes, preconditioner)
         promise = -objective.slope(here, result.ahead[1])
         is_done = status is not Status.CONVERGED or trace.n_passes >= trace.max_iter
         if is_done or promise <= HIDDEN * tol**2 * here.value:
             return result
         trace.tol = 0.1 * here.violation
-        further = preconditioned(objective, here.coef, result.preconditioner, trace, here)
-        status = further.status
-        if further.evaluation.violation <= tol:
-            result.evaluation = further.evaluation
+        further = preconditioned(objective, here.coef, preconditioner, trace, here)
+        if further.evaluation.violation > tol:
+            return result
+        result.evaluation, status = further.evaluation, further.status

@@ -74,20 +74,15 @@ class WorkingSet:
             if model.violation <= 0.5 * tol:
                 break
             last, (V, raw_change) = V, model.minimise(accuracy, self.n_rounds)
-        slope = self._slope(here, columns, V)
+        step = np.zeros(here.coef.shape)
+        step[:, columns] = V - here.coef[:, columns]
+        slope = self.objective.slope(here, step)
         if not slope < 0.0:
             # The last model led astray: nothing else has been seen of where it leads.
-            V, slope = first, self._slope(here, columns, first)
-        self.columns, self.full = columns, V - here.coef[:, columns]
-        step = np.zeros(here.coef.shape)
-        step[:, columns] = self.full
+            step[:, columns] = first - here.coef[:, columns]
+            slope = self.objective.slope(here, step)
+        self.columns, self.full = columns, step[:, columns]
         return step, slope
-
-    def _slope(self, here, columns, V):
-        """The slope of J from here to where these columns are V."""
-        W = here.coef[:, columns]
-        grown = (np.abs(V) - np.abs(W))[:, columns < self.objective.n_features].sum()
-        return np.vdot(here.gradient[:, columns], V - W) + self.objective.penalty.l1 * grown
 
     def _model(self, here):
         """The quadratic model there."""
