@@ -204,8 +204,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each row; a row of weight 2 counts like the same row twice, one of weight 0 not at all.
             ``None``: all 1.  A class whose rows all have weight 0, as a bootstrap sample may leave a rare one, keeps
-            its place in ``classes_``, if two others are left: with next to no probability by "preconditioned" with an
-            intercept; without one, the penalty leaves it some.
+            its place in ``classes_``, if two others are left: with next to no probability, as if it were not there;
+            without an intercept, the penalty leaves it some.
 
         Returns
         -------
@@ -323,6 +323,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         constant = coef.copy()
         if self.fit_intercept:
             constant[:, -1] = objective.loss.start(totals)
+            # Zero, but for a class without weight, which no pass could take to where it belongs.
+            coef[:, -1] = objective.loss.start(totals > 0.0)
         warm = None
         if self._is_warm(objective, classes):
             W = self.coef_.toarray() if sparse.issparse(self.coef_) else self.coef_

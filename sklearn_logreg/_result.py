@@ -74,6 +74,7 @@ class Trace:
     monitors: Sequence[Callable[[Trace, Any], bool | None]] = ()
     values: list[float] = field(default_factory=list)
     violations: list[float] = field(default_factory=list)
+    is_stopped: bool = False  # a monitor asked to stop, if only on the pass that converged
 
     @property
     def n_passes(self) -> int:
@@ -84,10 +85,10 @@ class Trace:
         """Record one pass; the status if it ends the fit."""
         self.values.append(float(evaluation.value))
         self.violations.append(float(evaluation.violation))
-        stop = any([monitor(self, evaluation) for monitor in self.monitors])
+        self.is_stopped = any([monitor(self, evaluation) for monitor in self.monitors])
         if evaluation.violation <= self.tol:
             return Status.CONVERGED
-        if stop:
+        if self.is_stopped:
             return Status.STOPPED
         if self.n_passes >= self.max_iter:
             return Status.MAX_ITER

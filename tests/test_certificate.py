@@ -496,6 +496,36 @@ def test_a_probability_below_the_smallest_of_numbers_costs_its_logarithm():
         assert_allclose(_certificate._divergence(Q, loss.all_probabilities(raw), raw), expected, rtol=1e-14)
 
 
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_a_class_that_the_point_ahead_rules_out_still_costs_its_logarithm(n_classes):
+    # From a model that is sure of the wrong class to one as sure of the right class.
+    X, y = np.array([[-1.0], [1.0]] * 5), np.array([0, 1] * 5)
+    if n_classes == 3:
+        X, y = np.append(X, [[0.0]] * 4, axis=0), np.append(y, [0, 1, 2, 2])
+    model = LogisticRegression(C=1e3, solver="gd", max_iter=1, warm_start=True)
+    model.classes_, model.intercept_ = np.arange(n_classes), np.zeros(1 if n_classes == 2 else 3)
+    model.coef_ = np.array([[-800.0]] if n_classes == 2 else [[800.0], [-800.0], [0.0]])
+    seen = fit_at_the_end(model, X, y)
+    best = LogisticRegression(C=1e3, tol=1e-10).fit(X, y)
+    gap = duality_gap(seen["objective"], seen["coef"], model.loss_, -seen["coef"], np.zeros_like(seen["coef"]))
+    assert model.loss_ > 100.0
+    assert gap >= model.loss_ - best.loss_
+
+
+def test_of_so_many_classes_that_each_is_rare():
+    rng = np.random.RandomState(0)
+    y = np.repeat(np.arange(1100), 2)
+    X = rng.normal(size=(len(y), 1))
+    model = LogisticRegression(solver="gd", max_iter=1, fit_intercept=False)
+    seen = fit_at_the_end(model, X, y)
+    better = LogisticRegression(fit_intercept=False).fit(X, y)
+    assert better.loss_ < 0.99 * model.loss_
+    for size in (0.1, 1.0, 50.0):
+        step = size * rng.normal(size=seen["coef"].shape)
+        gap = duality_gap(seen["objective"], seen["coef"], model.loss_, seen["coef"], step)
+        assert model.loss_ - better.loss_ <= gap <= model.loss_
+
+
 def test_a_tilt_leaves_probabilities():
     # Of four classes with changes from nothing to a thousand, each by itself likely, rare, or next to impossible.
     rng = np.random.RandomState(0)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from conftest import assert_optimal
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_logreg import LogisticRegression
 from sklearn_logreg._preconditioner import _descent
@@ -77,6 +77,31 @@ def test_no_pass_more_than_allowed():
         model = LogisticRegression(C=100.0, max_iter=max_iter).fit(X, y)
         assert model.n_iter_[0] == max_iter
         assert model.converged_, "the violation was at tol before"
+
+
+@pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
+def test_a_warm_start_goes_on_too(l1_ratio, monkeypatch):
+    X, y = totals("of parts", 1)
+    model = LogisticRegression(C=100.0, l1_ratio=l1_ratio, warm_start=True)
+    with monkeypatch.context() as m:
+        m.setattr(_descent, "HIDDEN", np.inf)
+        high = model.fit(X, y).loss_
+    best = LogisticRegression(C=100.0, l1_ratio=l1_ratio, tol=1e-9).fit(X, y).loss_
+    assert high > best * (1.0 + 1e-9)
+    model.fit(X, y)
+    assert model.violation_curve_[0] <= model.tol, "it begins where the criterion is met"
+    assert model.loss_ - best <= 0.1 * (high - best)
+    assert model.fit(X, y).n_iter_[0] == 1, "nothing is left"
+
+
+@pytest.mark.parametrize("kind, l1_ratio", [("of years", 0.0), ("of years", 1.0), ("of parts", 0.0)])
+def test_not_for_what_rounding_hides(kind, l1_ratio, monkeypatch):
+    # At so small a tol 1e4 tol^2 of J is less than its last digit.
+    X, y = totals(kind, 1)
+    options = dict(C=100.0, l1_ratio=l1_ratio, tol=1e-13)
+    n_passes = LogisticRegression(**options).fit(X, y).n_iter_[0]
+    monkeypatch.setattr(_descent, "HIDDEN", np.inf)
+    assert n_passes == LogisticRegression(**options).fit(X, y).n_iter_[0]
 
 
 def test_at_a_loose_tol_nothing_more_is_asked():

@@ -212,6 +212,21 @@ def test_a_class_without_weight_is_as_if_it_were_not_there(absent, how, l1_ratio
     assert_allclose(model.loss_, others.loss_, rtol=1e-12)
 
 
+@pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
+@pytest.mark.parametrize("solver", ["gd", "nesterov"])
+def test_first_order_solvers_take_the_path_of_the_other_classes(solver, l1_ratio):
+    # From zero, no number of passes would take the intercept of a class without weight to where it belongs.
+    X, y = make_classes(300, 5, 4, seed=8)
+    is_left = y != 2
+    model = fit_quietly(LogisticRegression(solver=solver, l1_ratio=l1_ratio, max_iter=30), X, y, is_left * 1.0)
+    others = LogisticRegression(solver=solver, l1_ratio=l1_ratio, max_iter=30)
+    fit_quietly(others, X[is_left], y[is_left])
+    assert_allclose(model.loss_curve_, others.loss_curve_, rtol=1e-10)
+    P = model.predict_proba(X)
+    assert P[:, 2].max() <= 1e-12
+    assert_allclose(np.delete(P, 2, axis=1), others.predict_proba(X), rtol=1e-9)
+
+
 def test_bagging_may_leave_out_a_rare_class():
     # Its base estimators are fitted to all rows, with the counts of a bootstrap sample for weights.
     X, y = make_classes(60, 3, 3, seed=8)

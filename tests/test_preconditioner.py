@@ -339,6 +339,14 @@ def test_inner_products_of_rows_must_hold_the_smaller_features(C, n_classes, bui
     assert built[0] == "HessianPreconditioner"
 
 
+def test_a_constant_feature_is_none_of_them():
+    # It has no spread, however small that of the others: the same problem in other units takes the same way.
+    X, y = make_classes(30, 60, seed=4)
+    X[:, 0] = 1.0
+    kinds = [_choice.choose(objective_of(unit * X, y, unit**2))[0].__name__ for unit in (1.0, 1e-9)]
+    assert kinds == ["RowSpacePreconditioner"] * 2
+
+
 def test_row_space_of_dependent_rows(built):
     # Repeated rows: the matrix of inner products has no Cholesky factor without a little help.
     X, y = make_classes(30, 100, seed=6)

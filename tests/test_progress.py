@@ -181,6 +181,19 @@ def test_convergence_has_precedence_over_stopping(problem, callbacks):
     assert model.status_ is Status.CONVERGED, "it had arrived when it was asked to stop"
 
 
+def test_no_pass_after_the_one_that_converged_and_was_asked_to_stop(callbacks):
+    # Of amounts over many orders of magnitude, the default solver goes on below tol.
+    rng = np.random.RandomState(1)
+    z = rng.normal(size=(300, 3))
+    X = np.exp(4.0 * z[:, :1]) * (1.0 + 0.1 * rng.normal(size=(300, 3)))
+    y = (np.log(X) @ rng.normal(size=(3, 2)) + rng.gumbel(size=(300, 2))).argmax(axis=1)
+    violations = LogisticRegression(C=100.0).fit(X, y).violation_curve_
+    n_first = np.flatnonzero(violations <= 1e-6)[0] + 1
+    assert n_first < len(violations)
+    model = LogisticRegression(C=100.0).set_callbacks(Recorder(stop_at=n_first)).fit(X, y)
+    assert model.status_ is Status.CONVERGED and model.n_iter_[0] == n_first
+
+
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_scoring_monitor(solver, problem, callbacks):
     monitor = callbacks.ScoringMonitor(scoring="neg_log_loss")

@@ -15,40 +15,48 @@ from ._look_ahead import look_ahead
 # do with each other it is about their number.  Along nearly equal ones J can fall without any gradient to speak of: on
 # totals of money over years the violation was 2e-7 and J 4 % too high.
 HIDDEN = 1e4
+# It may take as many passes as the fit took before, or as many as these.
+FURTHER = 10
 
 
 def descend(objective, coef, trace, random_state, warm=None, baseline=np.inf):
     """Minimise the objective from coef; or from ``warm``, if there is one and J is at most ``baseline`` there."""
     here: Any = None
+    status = None
     warm = None if warm is None else objective.centre(warm, lowers=True)
     if warm is not None or objective.penalty.l1:
         # With L1, all-zero weights may be optimal, and are then exact: look there first.
         here = objective.evaluate(coef if warm is None else warm)
         status = trace.add(here)
-        if status:
-            return Result(here, status)
-    if warm is not None and here.value <= baseline:
-        coef = warm
-    elif warm is not None:
-        warm = here = None
-    preconditioner, start = prepare(objective, coef, random_state, warm is not None)
-    result = preconditioned(objective, start, preconditioner, trace, here if start is coef else None)
-    return _refine(objective, result, preconditioner, trace)
+    if status:
+        result, preconditioner = Result(here, status), None
+    else:
+        if warm is not None and here.value <= baseline:
+            coef = warm
+        elif warm is not None:
+            warm = here = None
+        preconditioner, start = prepare(objective, coef, random_state, warm is not None)
+        result = preconditioned(objective, start, preconditioner, trace, here if start is coef else None)
+    return _refine(objective, result, preconditioner, trace, random_state)
 
 
-def _refine(objective, result, preconditioner, trace):
-    """Go on below tol, for as many passes again at most, while a Newton step promises more than it should there."""
+def _refine(objective, result, preconditioner, trace, random_state):
+    """Go on below tol while a Newton step promises more than it should there, for a limited number of passes."""
     tol, status = trace.tol, result.status
-    trace.max_iter = min(trace.max_iter, 2 * trace.n_passes)
+    trace.max_iter = min(trace.max_iter, 2 * max(trace.n_passes, FURTHER))
     while True:
         here = result.evaluation
         result.ahead = look_ahead(objective, here, trace.n_passes, preconditioner)
-        promise = -objective.slope(here, result.ahead[1])
-        is_done = status is not Status.CONVERGED or trace.n_passes >= trace.max_iter
-        if is_done or promise <= HIDDEN * tol**2 * here.value:
+        point, step = result.ahead
+        promise = -objective.slope(here, (point - here.coef) + step)
+        is_done = status is not Status.CONVERGED or trace.is_stopped or trace.n_passes >= trace.max_iter
+        if is_done or promise <= max(HIDDEN * tol**2 * here.value, objective.resolution(here)):
             return result
         trace.tol = 0.1 * here.violation
-        further = preconditioned(objective, here.coef, preconditioner, trace, here)
+        start = here.coef
+        if preconditioner is None:
+            preconditioner, start = prepare(objective, start, random_state, warm=True)
+        further = preconditioned(objective, start, preconditioner, trace, here if start is here.coef else None)
         if further.evaluation.violation > tol:
             return result
         result.evaluation, status = further.evaluation, further.status
