@@ -377,6 +377,20 @@ def test_working_set(make, n_classes, l1_ratio, fit_intercept, has_factor, built
 
 
 @pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_matrix])
+def test_blocks_of_a_class_where_the_whole_hessian_is_too_large(make, l1_ratio, built, monkeypatch):
+    X, y = make_sparse(200, 60, 0.2, 5, seed=1)
+    weight = np.random.RandomState(1).randint(1, 4, size=200).astype(float)
+    n_blocks, take = [], _working_set.Factor.take
+    monkeypatch.setattr(_choice, "MAX_L1_HESSIAN", 0)
+    monkeypatch.setattr(_working_set, "MAX_DIRECT", 0)
+    monkeypatch.setattr(_working_set.Factor, "take", lambda *args: n_blocks.append(len(args[2])) or take(*args))
+    model = fit(make(X.toarray()), y, 20, weight, C=20.0, l1_ratio=l1_ratio, tol=1e-8)
+    assert set(built) == {"WorkingSet"} and set(n_blocks) == {5}
+    assert 0 < np.count_nonzero(model.coef_) < model.coef_.size
+
+
+@pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
 def test_one_hot_features_of_which_most_are_not_zero(l1_ratio, built):
     # Collinear, so that conjugate gradients on the weighted rows need thousands of products: a Hessian is made instead.
     rng = np.random.RandomState(0)
@@ -406,6 +420,29 @@ def row_model(objective, here):
     columns = np.arange(objective.n_features)
     X_c = _working_set._with_intercept(objective.source.columns(columns), int(objective.fit_intercept))
     return _working_set.RowModel(objective, here, X_c, X_c.T, columns, np.zeros(len(columns)), _working_set.Factor())
+
+
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_matrix])
+def test_blocks_of_a_class_spare_conjugate_gradients_steps(make, monkeypatch):
+    # Features are equal in pairs but for a hundredth, which the diagonal does not know.
+    rng = np.random.RandomState(1)
+    X, y = make_sparse(500, 20, 0.4, 4, seed=1)
+    X = np.hstack([X.toarray(), X.toarray() * (1.0 + 0.01 * rng.normal(size=X.shape))])
+    objective = objective_of(make(X), y, 1e-4, 1e-3)
+    model = row_model(objective, objective.evaluate(0.3 * rng.normal(size=objective.shape)))
+    free = np.ones(model.V0.shape, bool)
+    goal = 1e-9 * model.distance.max()
+    monkeypatch.setattr(_working_set, "MAX_CONJUGATE", 10_000)
+    n_steps = []
+    for _ in range(2):
+        model.factor.n_products = 0
+        step, is_done = model._conjugate(free, -model.gradient, goal, np.inf)
+        assert is_done
+        gradient = model._gradient(model.V0 + step, model._change(model.V0 + step))
+        assert np.abs(gradient[:, :40] / objective.scale).max() <= goal
+        n_steps.append(model.factor.n_products)
+        model._take_blocks(free)
+    assert n_steps[1] < 0.5 * n_steps[0]
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
