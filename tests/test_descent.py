@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from conftest import assert_optimal
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_array_equal
 
 from sklearn_logreg import LogisticRegression
 from sklearn_logreg._preconditioner import _descent

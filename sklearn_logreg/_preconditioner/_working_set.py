@@ -279,7 +279,7 @@ class RowModel:
         return self._distance(V, gradient).max(initial=0.0)
 
     def _sweep(self, V, D):
-        """Some sweeps of coordinate descent over the weights of each class, those of the others being held; in place."""
+        """Some sweeps of coordinate descent over the weights of each class, the others being held; in place."""
         # Kept up to date: with a thousand classes to sum anew over all for each took nine tenths of the time.
         coupled = None if self.P is None else np.sum(self.P * D, axis=0)
         for k, root in enumerate(np.sqrt(self.h)):
