@@ -61,7 +61,10 @@ def test_a_fit_goes_on_where_the_gradient_hides_how_far_it_is(kind, seed, l1_rat
     X, y = totals(kind, seed)
     model = LogisticRegression(C=100.0, l1_ratio=l1_ratio).fit(X, y)
     assert_optimal(model, X, y)
-    assert model.duality_gap_ <= 1e-8 * model.loss_
+    # A step promises about twice what J falls by, at most 1e4 tol^2 of J in the end; the bound is no sharper than that.
+    best = LogisticRegression(C=100.0, l1_ratio=l1_ratio, tol=1e-10).fit(X, y).loss_
+    assert model.loss_ - best <= 1e-8 * model.loss_
+    assert model.duality_gap_ <= 1e-7 * model.loss_
     monkeypatch.setattr(_descent, "HIDDEN", np.inf)
     first = LogisticRegression(C=100.0, l1_ratio=l1_ratio).fit(X, y)
     n_first = first.n_iter_[0]
@@ -94,11 +97,11 @@ def test_a_warm_start_goes_on_too(l1_ratio, monkeypatch):
     assert model.fit(X, y).n_iter_[0] == 1, "nothing is left"
 
 
-@pytest.mark.parametrize("kind, l1_ratio", [("of years", 0.0), ("of years", 1.0), ("of parts", 0.0)])
-def test_not_for_what_rounding_hides(kind, l1_ratio, monkeypatch):
+@pytest.mark.parametrize("kind", ["of years", "of parts"])
+def test_not_for_what_rounding_hides(kind, monkeypatch):
     # At so small a tol 1e4 tol^2 of J is less than its last digit.
     X, y = totals(kind, 1)
-    options = dict(C=100.0, l1_ratio=l1_ratio, tol=1e-13)
+    options = dict(C=100.0, tol=1e-13)
     n_passes = LogisticRegression(**options).fit(X, y).n_iter_[0]
     monkeypatch.setattr(_descent, "HIDDEN", np.inf)
     assert n_passes == LogisticRegression(**options).fit(X, y).n_iter_[0]
