@@ -18,9 +18,8 @@ def totals(kind, seed=0, n=300):
         y = rng.randint(3, size=n)
         return X * 10.0 ** np.array([0.0, -3.0, -5.0])[y][:, None], y
     z = rng.normal(size=(n, 3))
-    X = np.exp(4.0 * z[:, :1]) * (1.0 + 0.1 * rng.normal(size=(n, 3))) if kind == "of parts" else np.abs(z) ** -2.0
-    n_classes = 2 if kind == "of parts" else 3
-    raw = np.log(X) @ rng.normal(size=(3, n_classes))
+    X = np.exp(4.0 * z[:, :1]) * (1.0 + 0.1 * rng.normal(size=(n, 3)))
+    raw = np.log(X) @ rng.normal(size=(3, 2))
     return X, (raw + rng.gumbel(size=raw.shape)).argmax(axis=1)
 
 
@@ -55,10 +54,10 @@ def test_nearly_equal_totals_of_years(C):
     assert promised(model, X, y) <= 1e-8 * model.loss_
 
 
-@pytest.mark.parametrize("kind, seed, l1_ratio", [("of parts", 1, 0.0), ("of parts", 1, 1.0), ("inverse", 2, 0.0)])
-def test_a_fit_goes_on_where_the_gradient_hides_how_far_it_is(kind, seed, l1_ratio, monkeypatch):
+@pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
+def test_a_fit_goes_on_where_the_gradient_hides_how_far_it_is(l1_ratio, monkeypatch):
     # Where the violation reaches tol, J is up to 6e-5 too high.
-    X, y = totals(kind, seed)
+    X, y = totals("of parts", 1)
     model = LogisticRegression(C=100.0, l1_ratio=l1_ratio).fit(X, y)
     assert_optimal(model, X, y)
     # A step promises about twice what J falls by, at most 1e4 tol^2 of J in the end; the bound is no sharper than that.
