@@ -323,7 +323,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         constant = coef.copy()
         if self.fit_intercept:
             constant[:, -1] = objective.loss.start(totals)
-            # Zero, but for a class without weight, which no pass could take to where it belongs.
+            # Equal (zero), but for a class without weight, which no pass could take to where it belongs.
             coef[:, -1] = objective.loss.start(totals > 0.0)
         warm = None
         if self._is_warm(objective, classes):

@@ -512,7 +512,7 @@ def test_a_class_that_the_point_ahead_rules_out_still_costs_its_logarithm(n_clas
     assert gap >= model.loss_ - best.loss_
 
 
-def test_of_so_many_classes_that_each_is_rare():
+def test_a_bound_for_so_many_classes_that_each_is_rare():
     rng = np.random.RandomState(0)
     y = np.repeat(np.arange(1100), 2)
     X = rng.normal(size=(len(y), 1))

@@ -344,7 +344,10 @@ def test_a_constant_feature_is_none_of_them():
     X, y = make_classes(30, 60, seed=4)
     X[:, 0] = 1.0
     kinds = [_choice.choose(objective_of(unit * X, y, unit**2))[0].__name__ for unit in (1.0, 1e-9)]
-    assert kinds == ["RowSpacePreconditioner"] * 2
+    # With most of them constant, no feature is left that the largest could hide.
+    X[:, 10:] = 1.0
+    kinds.append(_choice.choose(objective_of(1e3 * X, y, 1e-8))[0].__name__)
+    assert kinds == ["RowSpacePreconditioner"] * 3
 
 
 def test_row_space_of_dependent_rows(built):
@@ -378,14 +381,18 @@ def test_working_set(make, n_classes, l1_ratio, fit_intercept, has_factor, built
 
 @pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
 @pytest.mark.parametrize("make", [np.asarray, sparse.csr_matrix])
-def test_blocks_of_a_class_where_the_whole_hessian_is_too_large(make, l1_ratio, built, monkeypatch):
+@pytest.mark.parametrize("C", [0.5, 20.0])
+@pytest.mark.parametrize("fit_intercept", [False, True])
+def test_blocks_of_a_class_where_the_whole_hessian_is_too_large(fit_intercept, C, make, l1_ratio, built, monkeypatch):
     X, y = make_sparse(200, 60, 0.2, 5, seed=1)
     weight = np.random.RandomState(1).randint(1, 4, size=200).astype(float)
     n_blocks, take = [], _working_set.Factor.take
     monkeypatch.setattr(_choice, "MAX_L1_HESSIAN", 0)
     monkeypatch.setattr(_working_set, "MAX_DIRECT", 0)
     monkeypatch.setattr(_working_set.Factor, "take", lambda *args: n_blocks.append(len(args[2])) or take(*args))
-    model = fit(make(X.toarray()), y, 20, weight, C=20.0, l1_ratio=l1_ratio, tol=1e-8)
+    # Every model buys some.
+    monkeypatch.setattr(_working_set.RowModel, "_price", lambda self, free: np.inf if self.has_blocks else 0.0)
+    model = fit(make(X.toarray()), y, 20, weight, C=C, l1_ratio=l1_ratio, fit_intercept=fit_intercept, tol=1e-8)
     assert set(built) == {"WorkingSet"} and set(n_blocks) == {5}
     assert 0 < np.count_nonzero(model.coef_) < model.coef_.size
 
@@ -443,6 +450,18 @@ def test_blocks_of_a_class_spare_conjugate_gradients_steps(make, monkeypatch):
         n_steps.append(model.factor.n_products)
         model._take_blocks(free)
     assert n_steps[1] < 0.5 * n_steps[0]
+
+
+def test_a_block_of_a_class_that_has_no_free_entry():
+    # As with L1 and without intercept, where all weights of a class are zero.
+    X, y = make_sparse(200, 10, 0.5, 3, seed=1)
+    objective = objective_of(X, y, 1e-3, 1e-3, fit_intercept=False)
+    model = row_model(objective, objective.evaluate(np.zeros(objective.shape)))
+    free = np.ones(model.V0.shape, bool)
+    free[1] = False
+    model._take_blocks(free)
+    step, is_done = model._conjugate(free, np.where(free, -model.gradient, 0.0), 1e-9 * model.distance.max(), np.inf)
+    assert is_done and np.all(step[free] != 0.0) and not step[1].any()
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])

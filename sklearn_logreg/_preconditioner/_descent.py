@@ -15,7 +15,7 @@ from ._look_ahead import look_ahead
 # do with each other it is about their number.  Along nearly equal ones J can fall without any gradient to speak of: on
 # totals of money over years the violation was 2e-7 and J 4 % too high.
 HIDDEN = 1e4
-# It may take as many passes as the fit took before, or as many as these.
+# Further passes allowed: as many as before, or as many as these.
 FURTHER = 10
 
 
@@ -43,7 +43,7 @@ def descend(objective, coef, trace, random_state, warm=None, baseline=np.inf):
 def _refine(objective, result, preconditioner, trace, random_state):
     """Go on below tol while a Newton step promises more than it should there, for a limited number of passes."""
     tol, status = trace.tol, result.status
-    trace.max_iter = min(trace.max_iter, 2 * max(trace.n_passes, FURTHER))
+    trace.max_iter = min(trace.max_iter, trace.n_passes + max(trace.n_passes, FURTHER))
     while True:
         here = result.evaluation
         result.ahead = look_ahead(objective, here, trace.n_passes, preconditioner)

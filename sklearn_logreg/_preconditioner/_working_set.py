@@ -148,7 +148,7 @@ def _weighted(X, h):
 class Factor:
     """Cholesky factors of the Hessian of a model on some entries, which precondition those of other models too.
 
-    Of all of them together, or of one block after another: those of softmax by themselves for each class.
+    One factor of all of them together, or one block for each class of softmax.
     """
 
     def __init__(self):
@@ -167,7 +167,8 @@ class Factor:
         end = 0
         for factor in self.blocks:
             block = slice(end, end := end + len(factor))
-            out[block] = solve(factor, out[block])
+            # A class may have no entry, of which BLAS knows nothing.
+            out[block] = solve(factor, out[block]) if len(factor) else 0.0
         return out[at] * self.unit[at]
 
 
