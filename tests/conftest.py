@@ -148,6 +148,20 @@ def make_classes(n=200, p=5, n_classes=2, seed=0, noise=1.0, scale=1.0):
     return X, y
 
 
+def totals(kind, seed=0, n=300):
+    """Amounts over many orders of magnitude, in columns that may be nearly equal, and classes that mind their logs."""
+    rng = np.random.RandomState(seed)
+    if kind == "of years":
+        years = np.cumprod(1.0 + 0.03 * rng.normal(size=(n, 6)), axis=1)
+        X = np.exp(3.0 * rng.normal(size=(n, 1))) * 1e9 * years
+        y = rng.randint(3, size=n)
+        return X * 10.0 ** np.array([0.0, -3.0, -5.0])[y][:, None], y
+    z = rng.normal(size=(n, 3))
+    X = np.exp(4.0 * z[:, :1]) * (1.0 + 0.1 * rng.normal(size=(n, 3)))
+    raw = np.log(X) @ rng.normal(size=(3, 2))
+    return X, (raw + rng.gumbel(size=raw.shape)).argmax(axis=1)
+
+
 def make_sparse(n=200, p=30, density=0.2, n_classes=2, seed=0):
     """A CSR matrix of positive entries, as counts have, and classes that depend on it."""
     rng = np.random.RandomState(seed)

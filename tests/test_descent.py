@@ -2,25 +2,11 @@
 
 import numpy as np
 import pytest
-from conftest import assert_optimal
+from conftest import assert_optimal, totals
 from numpy.testing import assert_array_equal
 
 from sklearn_logreg import LogisticRegression
 from sklearn_logreg._preconditioner import _descent
-
-
-def totals(kind, seed=0, n=300):
-    """Amounts over many orders of magnitude, in columns that may be nearly equal, and classes that mind their logs."""
-    rng = np.random.RandomState(seed)
-    if kind == "of years":
-        years = np.cumprod(1.0 + 0.03 * rng.normal(size=(n, 6)), axis=1)
-        X = np.exp(3.0 * rng.normal(size=(n, 1))) * 1e9 * years
-        y = rng.randint(3, size=n)
-        return X * 10.0 ** np.array([0.0, -3.0, -5.0])[y][:, None], y
-    z = rng.normal(size=(n, 3))
-    X = np.exp(4.0 * z[:, :1]) * (1.0 + 0.1 * rng.normal(size=(n, 3)))
-    raw = np.log(X) @ rng.normal(size=(3, 2))
-    return X, (raw + rng.gumbel(size=raw.shape)).argmax(axis=1)
 
 
 def promised(model, X, y):

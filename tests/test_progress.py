@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from conftest import SOLVERS, fit_quietly, make_classes
+from conftest import SOLVERS, fit_quietly, make_classes, totals
 from numpy.testing import assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
@@ -183,10 +183,7 @@ def test_convergence_has_precedence_over_stopping(problem, callbacks):
 
 def test_no_pass_after_the_one_that_converged_and_was_asked_to_stop(callbacks):
     # Of amounts over many orders of magnitude, the default solver goes on below tol.
-    rng = np.random.RandomState(1)
-    z = rng.normal(size=(300, 3))
-    X = np.exp(4.0 * z[:, :1]) * (1.0 + 0.1 * rng.normal(size=(300, 3)))
-    y = (np.log(X) @ rng.normal(size=(3, 2)) + rng.gumbel(size=(300, 2))).argmax(axis=1)
+    X, y = totals("of parts", 1)
     violations = LogisticRegression(C=100.0).fit(X, y).violation_curve_
     n_first = np.flatnonzero(violations <= 1e-6)[0] + 1
     assert n_first < len(violations)

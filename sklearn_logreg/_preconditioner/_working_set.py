@@ -29,7 +29,7 @@ MAX_MODELS = 4
 # a Hessian 6 s.  With more the blocks of each class may be: generated text of 20 classes (10 000 x 50 000, C = 100,
 # 8500 entries at the end) took a quarter to a third of the time.
 MAX_DIRECT = 3000
-# Ridge of a block, against its diagonal, where rounding leaves it without a factor.
+# Ridge, against the diagonal, of a Hessian in the Newton steps over an orthant, and of a block that has no factor.
 RIDGE = 1e-12
 # Violation, against the residuals, below which a model is solved to the last digits.
 ROUNDING = 1e-14
@@ -143,6 +143,12 @@ def _weighted(X, h):
     if sparse.issparse(X):
         return sparse.csc_matrix((X.data * h[X.indices], X.indices, X.indptr), X.shape)
     return np.asfortranarray(X * h[:, None])
+
+
+def _inner_products(A, h, B):
+    """A' diag(h) B, the columns of one with those of the other."""
+    out = A.T @ _weighted(B, h)
+    return out.toarray() if sparse.issparse(out) else out
 
 
 class Factor:
@@ -353,8 +359,7 @@ class RowModel:
         for k, A in enumerate(X):
             for m, B in enumerate(X[: k + 1]):
                 h = self.h[k] if k == m else -self.P[k] * self.P[m]
-                block = A.T @ _weighted(B, h)
-                block = block.toarray() if sparse.issparse(block) else block
+                block = _inner_products(A, h, B)
                 H[ends[k] : ends[k + 1], ends[m] : ends[m + 1]] = block
                 if k != m:
                     H[ends[m] : ends[m + 1], ends[k] : ends[k + 1]] = block.T
@@ -366,8 +371,7 @@ class RowModel:
         blocks, units = [], []
         for k, of_class in enumerate(free):
             X = self.X[:, np.flatnonzero(of_class)]
-            H = X.T @ _weighted(X, self.h[k])
-            H = H.toarray() if sparse.issparse(H) else H
+            H = _inner_products(X, self.h[k], X)
             diagonal(H)[:] += self.l2[of_class]
             H, root = unit_diagonal(H)
             blocks.append(cholesky(H, RIDGE))
@@ -383,7 +387,7 @@ class RowModel:
         H *= unit
         H *= unit[:, None]
         u = V[free] / unit
-        u, inverse = orthant_minimum(H, downhill[free] * unit + H @ u, u, sign[free], 1e-12)
+        u, inverse = orthant_minimum(H, downhill[free] * unit + H @ u, u, sign[free], RIDGE)
         A, factor = inverse.without_gone()
         self.factor.take(self.entries[free][A], [factor], unit[A])
         return u * unit
