@@ -87,7 +87,7 @@ def _bound(objective, coef, ahead, step, rounding):
             kept[rows.start] = point
         Q, Y, divergence, weight, _ = point
         residual = (Q[-n_outputs:] - Y[-n_outputs:]) * weight
-        V = objective.source.accumulate(residual.astype(objective.source.dtype, copy=False), X_b)
+        V = objective.source.accumulate(residual, X_b)
         return np.dot(divergence, weight), residual.sum(axis=1), V
 
     divergence, excess, V = objective.source.sum_over_blocks(sums)

@@ -27,9 +27,10 @@ from functools import cached_property
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from ._sources import SMALL_BYTES, Workspace
+from ._sources import SMALL_BYTES, Workspace, in_precision
 
-# Numbers held at a time while the Hessian of softmax is formed: 16 MiB of them.
+# Numbers held at a time while the Hessian of softmax is formed: 16 MiB of them, or as many as it has itself (usps took
+# four fifths of the time that way).
 BETWEEN_ENTRIES = 2**21
 # Logarithms of the least and the largest share of a step that was too long.
 SHARES = -7.0, -0.35
@@ -180,7 +181,7 @@ class Objective:
         """R [X_b 1]: the gradient, from derivatives R with respect to the raw predictions of a block."""
         gradient = work.array("gradient", self.shape)
         by_feature, by_intercept = self._split(gradient)
-        by_feature[:] = self.source.accumulate(R.astype(self.source.dtype, copy=False), X_b)
+        by_feature[:] = self.source.accumulate(R, X_b)
         by_intercept[:] = R.sum(axis=1, keepdims=True)
         return gradient
 
@@ -438,10 +439,10 @@ class Objective:
     def _between_classes(self, X_b, P, work, dtype):
         """sum_i (p_i p_i') kron (x_i x_i'), with x centred: what couples the classes of softmax."""
         Z = self.source.centred(X_b, self.mean, self.fit_intercept, work, dtype)
-        P = P.astype(dtype, copy=False)
+        P = in_precision(P, dtype, is_squared=True)
         size = len(P) * len(Z)
         total = np.zeros((size, size))
-        n_columns = max(BETWEEN_ENTRIES // size, 1)
+        n_columns = max(BETWEEN_ENTRIES // size, size)
         for start in range(0, Z.shape[1], n_columns):
             part = slice(start, start + n_columns)
             V = (P[:, None, part] * Z[:, part]).reshape(size, -1)

@@ -15,7 +15,7 @@ from sklearn_logreg import LogisticRegression
 from sklearn_logreg._losses import LogLoss, SoftmaxLoss
 from sklearn_logreg._objective import Objective
 from sklearn_logreg._penalties import ElasticNet
-from sklearn_logreg._sources import DenseSource, Workspace, _base, _threads, make_source
+from sklearn_logreg._sources import DenseSource, Workspace, _base, _threads, in_precision, make_source
 from sklearn_logreg._sources._threads import one_blas_thread
 
 N, P = 37, 6
@@ -371,3 +371,12 @@ def test_the_hessian_of_sparse_features_far_from_zero_keeps_its_digits(dtype):
     (gram,) = source.sum_over_blocks(lambda X_b, rows, work: (source.gram(X_b, h[rows], mean, 0, work),))
     # In double precision, whatever that of the data.
     assert_allclose(gram, 0.2 * (full - mean).T @ (full - mean), rtol=1e-8, atol=1e-5)
+
+
+def test_no_subnormal_number_enters_a_product_in_single_precision():
+    A = np.array([1.0, -1e-18, 1e-30, -1e-40, 0.0])
+    assert in_precision(A, np.float64) is A
+    np.testing.assert_array_equal(in_precision(A, np.float32), np.float32([1.0, -1e-18, 1e-30, 0.0, 0.0]))
+    np.testing.assert_array_equal(
+        in_precision(A, np.float32, is_squared=True), np.float32([1.0, -1e-18, 0.0, 0.0, 0.0])
+    )

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 from scipy import sparse
 
-from ._base import SMALL_BYTES, weights_of
+from ._base import SMALL_BYTES, in_precision, weights_of
 from ._dense import DenseSource
 from ._sparse import SparseSource
 from ._threads import SharedContext, Workspace
 
-__all__ = ["SMALL_BYTES", "DenseSource", "SharedContext", "SparseSource", "Workspace", "make_source", "weights_of"]
+__all__ = [
+    "SMALL_BYTES", "DenseSource", "SharedContext", "SparseSource", "Workspace", "in_precision", "make_source",
+    "weights_of",
+]  # fmt: skip
 
 
 def make_source(X, n_threads=None, n_outputs=1):

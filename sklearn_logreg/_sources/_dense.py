@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._base import BLOCK_BYTES, Source, weights_of
+from ._base import BLOCK_BYTES, Source, in_precision, weights_of
 
 
 class DenseSource(Source):
@@ -52,11 +52,11 @@ class DenseSource(Source):
         return np.dot(W, X_b.T, out=work.array("predictions", (len(W), len(X_b)), self.dtype))
 
     def accumulate(self, R, X_b):
-        return np.dot(R, X_b)
+        return np.dot(in_precision(R, self.dtype), X_b)
 
     def second_moments(self, H, X_b):
         """H X and H X^2, the squares entry by entry."""
-        H = H.astype(self.dtype, copy=False)
+        H = in_precision(H, self.dtype)
         return np.dot(H, X_b), np.dot(H, np.square(X_b))
 
     def dense(self, X_b, work):

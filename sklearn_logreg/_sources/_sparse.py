@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
-from ._base import BLOCK_BYTES, Source, weights_of
+from ._base import BLOCK_BYTES, Source, in_precision, weights_of
 
 # Made dense, rows are handled this much at a time.  a9a's Hessian takes 18 ms in pieces of 1 MiB, 20 to 23 ms in pieces
 # of half or twice as much.
@@ -83,11 +83,11 @@ class SparseSource(Source):
         return (X_b.rows @ np.ascontiguousarray(W.T)).T
 
     def accumulate(self, R, X_b):
-        return (X_b.columns @ np.ascontiguousarray(R.T)).T
+        return (X_b.columns @ np.ascontiguousarray(in_precision(R, self.dtype).T)).T
 
     def second_moments(self, H, X_b):
         """H X and H X^2, the squares entry by entry."""
-        H = H.astype(self.dtype, copy=False)
+        H = in_precision(H, self.dtype)
         return self.accumulate(H, X_b), self.accumulate(H, X_b.with_data(np.square(X_b.data)))
 
     def dense(self, X_b, work):
@@ -102,7 +102,7 @@ class SparseSource(Source):
         if self.prefers_dense:
             X_b, mean = X_b.with_data(X_b.data.astype(dtype, copy=False)), mean.astype(dtype)
             for part, h_part in self._parts(X_b, h):
-                root = np.sqrt(h_part).astype(dtype, copy=False)
+                root = in_precision(np.sqrt(h_part), dtype, is_squared=True)
                 Z = self.dense(part, work)
                 Z -= mean
                 Z *= root[:, None]
