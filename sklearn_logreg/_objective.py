@@ -312,34 +312,50 @@ class Objective:
         P = raw + (own if self.shape[0] == 1 else own == np.arange(self.shape[0])[:, None])
         return raw, P
 
-    def curvature(self, here, exact=False, dtype=np.float64):
+    def curvature(self, here, exact=False, dtype=np.float64, free=None):
         """Hessian of the mean loss in standardised coordinates, over the entries of coef in order.
 
-        Unless ``exact``, rows far on the wrong side are given more curvature.  Products are formed in ``dtype``.  Reads
-        every row once.
+        Of softmax it may be formed on some of them alone, ``free``, a boolean array in the shape of coef.  Unless
+        ``exact``, rows far on the wrong side are given more curvature.  Products are formed in ``dtype``.  Reads every
+        row once.
         """
         if self.loss.n_outputs == 1:
             return self.class_curvatures(here, exact, dtype)[0]
         largest = self._largest_weight()
+        scale = np.tile(self._curvature_scale(largest), (self.shape[0], 1))
+        scale = scale.ravel() if free is None else scale[free]
+        features = None if free is None else [np.flatnonzero(of_class) for of_class in free]
 
         def sums(X_b, rows, work):
             raw = self._raw_at(here, X_b, rows, work)
             P = self.loss.curving_probabilities(raw, None if exact else self.codes[rows])
-            if self.weight is not None:
-                P *= np.sqrt(self.weight[rows] / largest)
+            root = 1.0 if self.weight is None else np.sqrt(self.weight[rows] / largest)
+            # Single precision may not hold the features; the caller sees it by the result.
             with np.errstate(over="ignore", invalid="ignore"):
-                return (self._between_classes(X_b, P, work, dtype),)
+                Z = self.source.centred(X_b, self.mean, self.fit_intercept, work, dtype)
+                between = _between_classes(Z, P * root, features, work)
+                if features is None:
+                    return (between,)
+                roots = in_precision(np.sqrt(P * (1.0 - P)) * root, dtype, is_squared=True)
+                weighted = [Z[A] * root for A, root in zip(features, roots, strict=True)]
+                return between, *(np.dot(Z_k, Z_k.T) for Z_k in weighted)
 
-        (H,) = self.source.sum_over_blocks(sums, self.curvature_nanoseconds(dtype))
-        scale = np.tile(self._curvature_scale(largest), self.shape[0])
+        n_free = None if free is None else len(scale)
+        H, *by_class = self.source.sum_over_blocks(sums, self.curvature_nanoseconds(dtype, n_free))
+        np.negative(H, out=H)
+        start = 0
+        for H_k in by_class:
+            of_class = slice(start, start := start + len(H_k))
+            H[of_class, of_class] = H_k
         H /= np.multiply.outer(scale, scale)
-        # The blocks of a class add up to zero, as p_k (1 - p_k) is the sum of p_k p_l over the others: J does not curve
-        # where all classes move together, whatever the rounding.
-        blocks = -H.reshape(*self.shape, *self.shape)
-        for k in range(len(blocks)):
-            blocks[k, :, k] = 0.0
-            blocks[k, :, k] = -blocks[k].sum(axis=1)
-        return blocks.reshape(H.shape)
+        if free is None:
+            # The blocks of a class add up to zero, as p_k (1 - p_k) is the sum of p_k p_l over the others: J does not
+            # curve where all classes move together, whatever the rounding.
+            blocks = H.reshape(*self.shape, *self.shape)
+            for k in range(len(blocks)):
+                blocks[k, :, k] = 0.0
+                blocks[k, :, k] = -blocks[k].sum(axis=1)
+        return H
 
     def class_curvatures(self, here, exact=False, dtype=np.float64):
         """The same for each class by itself: the diagonal blocks, shape (n_outputs, q, q)."""
@@ -349,7 +365,6 @@ class Objective:
             h = self.loss.curvature(self._raw_at(here, X_b, rows, work), None if exact else self.codes[rows])
             if self.weight is not None:
                 h = h * (self.weight[rows] / largest)
-            # Single precision may not hold the features; the caller sees it by the result.
             with np.errstate(over="ignore", invalid="ignore"):
                 return [self.source.gram(X_b, h_k, self.mean, self.fit_intercept, work, dtype) for h_k in h]
 
@@ -373,12 +388,14 @@ class Objective:
         """Do the digits of float32 do for a Hessian: none lost to means far from zero, no square out of range?"""
         return bool(np.all((np.abs(self.mean) <= 100.0 * self.scale) & (np.abs(np.log10(self.scale)) < 12.0)))
 
-    def curvature_nanoseconds(self, dtype):
-        """Time that :meth:`curvature` takes on one thread, roughly."""
+    def curvature_nanoseconds(self, dtype, n_free=None):
+        """Time that :meth:`curvature` takes on one thread, roughly; on all entries, or so many."""
         n_outputs = self.shape[0]
         if n_outputs == 1:
             return self.class_curvatures_nanoseconds(dtype)
-        return n_outputs * (n_outputs + 1) / 8 * np.dtype(dtype).itemsize * self.source.dense_gram_nanoseconds
+        share = 1.0 if n_free is None else n_free / (n_outputs * self.shape[1])
+        of_all = n_outputs * (n_outputs + 1) / 8 * np.dtype(dtype).itemsize * self.source.dense_gram_nanoseconds
+        return share**2 * of_all
 
     def class_curvatures_nanoseconds(self, dtype):
         """Time that :meth:`class_curvatures` takes on one thread, roughly."""
@@ -436,19 +453,6 @@ class Objective:
 
         return product, np.maximum(diagonal / self.total_weight, 0.0) + l2
 
-    def _between_classes(self, X_b, P, work, dtype):
-        """sum_i (p_i p_i') kron (x_i x_i'), with x centred: what couples the classes of softmax."""
-        Z = self.source.centred(X_b, self.mean, self.fit_intercept, work, dtype)
-        P = in_precision(P, dtype, is_squared=True)
-        size = len(P) * len(Z)
-        total = np.zeros((size, size))
-        n_columns = max(BETWEEN_ENTRIES // size, size)
-        for start in range(0, Z.shape[1], n_columns):
-            part = slice(start, start + n_columns)
-            V = (P[:, None, part] * Z[:, part]).reshape(size, -1)
-            total += np.dot(V, V.T)
-        return total
-
     def sample(self, n_rows, random_state):
         """The objective on a sample of rows, drawn in proportion to their weight, at the same C.
 
@@ -485,3 +489,22 @@ class Objective:
         s = s / self.total_weight
         largest = self.source.largest_eigenvalue(s, self.fit_intercept, MAX_GRAM)
         return self.loss.curvature_bound * largest + float(np.max(self.penalty.l2))
+
+
+def _between_classes(Z, P, features, work):
+    """sum_i (p_i p_i') kron (z_i z_i'), on all features or on some for each class: what couples them in softmax."""
+    P = in_precision(P, Z.dtype, is_squared=True)
+    ends = np.cumsum([len(Z)] * len(P) if features is None else [len(A) for A in features])
+    size = ends[-1]
+    total = np.zeros((size, size))
+    n_columns = max(BETWEEN_ENTRIES // size, size)
+    for start in range(0, Z.shape[1], n_columns):
+        part = slice(start, start + n_columns)
+        V = work.array("between", (size, Z[0, part].size), Z.dtype)
+        if features is None:
+            np.multiply(P[:, None, part], Z[:, part], out=V.reshape(len(P), len(Z), -1))
+        else:
+            for V_k, A, p in zip(np.split(V, ends[:-1]), features, P, strict=True):
+                np.multiply(Z[A, part], p[part], out=V_k)
+        total += np.dot(V, V.T)
+    return total

@@ -405,9 +405,9 @@ def test_with_l1_and_collinear_features(seed, l1_ratio, C, dtypes, monkeypatch):
     seen = set()
     curvature = Objective.curvature
 
-    def spy(self, here, exact=False, dtype=np.float64):
+    def spy(self, here, exact=False, dtype=np.float64, free=None):
         seen.add(dtype)
-        return curvature(self, here, exact, dtype)
+        return curvature(self, here, exact, dtype, free)
 
     monkeypatch.setattr(Objective, "curvature", spy)
     rng = np.random.RandomState(seed)

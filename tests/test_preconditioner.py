@@ -358,6 +358,46 @@ def test_row_space_of_dependent_rows(built):
 
 
 @pytest.mark.parametrize("make", [np.ascontiguousarray, sparse.csr_matrix])
+@pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
+@pytest.mark.parametrize("fit_intercept", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("C, most, max_passes", [(0.02, 5000, 20), (0.05, 5000, 20), (0.2, 100, 60)])
+def test_a_hessian_on_the_weights_that_are_not_zero(
+    C, most, max_passes, weighted, fit_intercept, l1_ratio, make, built, monkeypatch
+):
+    # Of 200 weights 20 enter at first, none or half are not zero at the end; and where those are more than may take
+    # part, the worst do in turn.
+    sizes, curvature = [], Objective.curvature
+    monkeypatch.setattr(_hessian, "LEAST_PARTIAL", 0)
+    monkeypatch.setattr(_hessian, "LEAST_ENTERING", 20)
+    monkeypatch.setattr(_hessian, "MAX_L1_HESSIAN", most)
+    monkeypatch.setattr(Objective, "curvature", lambda *args: sizes.append(len(H := curvature(*args))) or H)
+    X, y = make_classes(400, 40, 5, seed=3)
+    weight = np.random.RandomState(0).randint(0, 4, size=len(y)).astype(float) if weighted else None
+    model = fit(make(X), y, max_passes, weight, C=C, l1_ratio=l1_ratio, fit_intercept=fit_intercept)
+    assert set(built) == {"HessianPreconditioner"}
+    n_intercepts = 5 * fit_intercept
+    assert sizes[0] <= 20 + n_intercepts
+    assert max(sizes) <= min(most, 199) + n_intercepts
+    assert most == 5000 or np.count_nonzero(model.coef_) > most
+
+
+@pytest.mark.parametrize("make, n, p, n_classes, kind", [
+    (np.ascontiguousarray, 1000, 600, 10, "HessianPreconditioner"),
+    (sparse.csr_matrix, 1000, 600, 10, "WorkingSet"),
+    (np.ascontiguousarray, 900, 600, 10, "WorkingSet"),
+    (np.ascontiguousarray, 1000, 60, 100, "WorkingSet"),
+])  # fmt: skip
+def test_too_many_weights_for_a_hessian_of_all(make, n, p, n_classes, kind):
+    # Dense rows of many features: most weights will be zero, and the Hessian is formed on the others.
+    X, y = make_classes(n, p, n_classes, seed=1)
+    X[:, 0] = 0.0
+    objective = objective_of(make(X), y, 0.0, l1=1e-3)
+    assert np.prod(objective.shape) > _hessian.MAX_L1_HESSIAN
+    assert _choice.choose(objective)[0].__name__ == kind
+
+
+@pytest.mark.parametrize("make", [np.ascontiguousarray, sparse.csr_matrix])
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
 @pytest.mark.parametrize("fit_intercept", [False, True])

@@ -14,6 +14,9 @@ from ._symmetric import Shrinking, diagonal, principal_submatrix
 # Sweeps of coordinate descent between two polishes, and rounds of both.
 SWEEPS = 20
 MAX_ROUNDS = 20
+# Entries from which a factor takes longer than so many sweeps, and no polish is made while they halve the violation:
+# usps at C = 100 (2570 entries) took four fifths of the time, fewer entries the same, with a pass more on some.
+LARGE = 400
 # Newton steps of one polish: entries that are still leaving after so many are coordinate descent's work.
 MAX_POLISH = 30
 # Ridge, against the diagonal, that keeps the model bounded from below.
@@ -22,12 +25,12 @@ MODEL_RIDGE = 1e-12
 ROUNDING = 1e-15
 
 
-def lasso(H, g, scale, penalty, w, accuracy, n_classes=1):
+def lasso(H, g, scale, penalty, w, accuracy, together=None):
     """argmin_v g.u + u'Hu/2 + l1 |v|_1 with u = scale (v - w), up to a violation of ``accuracy``.
 
-    The L2 part of the penalty is in H.  scikit-learn's coordinate descent solves it, from the matrix alone.  With
-    ``n_classes`` the weights are those of one class after another, and the model does not change when all classes of a
-    feature move together.
+    The L2 part of the penalty is in H.  scikit-learn's coordinate descent solves it, from the matrix alone.  The model
+    does not change when all weights in a column of ``together``, an array of indices, move by the same: those of the
+    classes of a feature.
     """
     size, curvatures, l1 = len(H), np.diagonal(H), penalty.l1
     # Where every row is certain there is hardly any, and its inverse must not overflow.
@@ -43,22 +46,27 @@ def lasso(H, g, scale, penalty, w, accuracy, n_classes=1):
     y = np.sqrt([np.dot(target, scale * w) + abs(np.dot(g, scale * w)) + np.sum(g**2 / curvatures) / MODEL_RIDGE])
     v = w.copy()
 
-    def is_accurate():
-        return np.max(penalty.distance(v, gram @ v - Xy) / scale) <= accuracy
+    def violation():
+        return np.max(penalty.distance(v, gram @ v - Xy) / scale)
 
+    left = np.inf
     for _ in range(MAX_ROUNDS):
         v = sweep(X, y, l1, 0.0, v, SWEEPS, precompute=gram, Xy=Xy)
-        if n_classes > 1:
-            v = median_free(v.reshape(n_classes, -1)).ravel()
-        if is_accurate():
+        if together is not None:
+            v[together] = median_free(v[together])
+        before, left = left, violation()
+        if left <= accuracy:
             break
+        if size > LARGE and left < 0.5 * before:
+            continue
         # One coordinate at a time crawls along directions that are nearly flat; all that are not zero at once do not.
         A = np.flatnonzero(v)
         sign = np.sign(v[A])
         goal = target[A] - l1 * sign / scale[A]
         u, _ = orthant_minimum(principal_submatrix(H, A), goal, scale[A] * v[A], sign, 1e-10)
         v[A] = u / scale[A]
-        if is_accurate():
+        left = violation()
+        if left <= accuracy:
             break
     return v
 

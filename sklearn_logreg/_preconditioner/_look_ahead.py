@@ -29,6 +29,8 @@ SHRUNK = 1e-9
 SUM_ROUNDING = 1e-16
 MODEL_ACCURACY = 1e-8
 MOST_ACCURATE = 1e-12
+# The same with a large Hessian, which is taken anew: that of the fit left bounds of 1e-5 where J was right to 1e-11.
+SINGLE_ACCURACY = 1e-4
 
 
 def look_ahead(objective, here, n_passes, preconditioner):
@@ -166,7 +168,7 @@ def _proximal_newton_step(objective, here, n_passes, preconditioner):
     if preconditioner is None:
         return np.zeros(objective.shape)
     if kind is not WorkingSet:
-        return preconditioner.step(here, 0.2 * here.violation)[0]
+        return preconditioner.step(here, 0.0, SINGLE_ACCURACY)[0]
     accuracy = np.clip(accuracy, MODEL_ACCURACY, 0.1) if here.violation < NEAR else 0.1
     # Without a limit of the violation to reach, it is the step of one model.
     return preconditioner.step(here, np.inf, accuracy)[0]

@@ -100,7 +100,7 @@ class Source:
 
         def sum_group(group, work):
             first, *others = group
-            total = [np.array(part) for part in function(self.block(first, work), first, work)]
+            total = [np.array(part, np.float64) for part in function(self.block(first, work), first, work)]
             for rows in others:
                 for so_far, part in zip(total, function(self.block(rows, work), rows, work), strict=True):
                     so_far += part
