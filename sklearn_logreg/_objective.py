@@ -32,6 +32,8 @@ from ._sources import SMALL_BYTES, Workspace, in_precision
 # Numbers held at a time while the Hessian of softmax is formed: 16 MiB of them, or as many as it has itself (usps took
 # four fifths of the time that way).
 BETWEEN_ENTRIES = 2**21
+# Rows of a block up to which it has as many as such a Hessian.
+MAX_LONGER_BLOCK = 2000
 # Logarithms of the least and the largest share of a step that was too long.
 SHARES = -7.0, -0.35
 # Scale below which a feature is next to nothing, and has scale 1: its inverse square would overflow.
@@ -340,8 +342,9 @@ class Objective:
                 weighted = [Z[A] * root for A, root in zip(features, roots, strict=True)]
                 return between, *(np.dot(Z_k, Z_k.T) for Z_k in weighted)
 
-        n_free = None if free is None else len(scale)
-        H, *by_class = self.source.sum_over_blocks(sums, self.curvature_nanoseconds(dtype, n_free))
+        # A product of few rows takes as long as what its result takes to be stored and added.
+        source = self.source.in_longer_blocks(min(len(scale), MAX_LONGER_BLOCK))
+        H, *by_class = source.sum_over_blocks(sums, self.curvature_nanoseconds(dtype, len(scale)))
         np.negative(H, out=H)
         start = 0
         for H_k in by_class:

@@ -203,6 +203,25 @@ def test_two_threads_change_no_digit(make, n_classes, monkeypatch):
     assert_array_equal(a.gradient, b.gradient)
 
 
+@pytest.mark.parametrize("make", [np.ascontiguousarray, np.asfortranarray])
+def test_longer_blocks(make, monkeypatch):
+    monkeypatch.setattr(_base, "MAX_BLOCK_ROWS", 8)
+    rng = np.random.RandomState(0)
+    X = make(rng.normal(size=(2000, P)))
+    small = make_source(X)
+    assert small.in_longer_blocks(100) is small, "its blocks are kept"
+    monkeypatch.setattr(_base, "SMALL_BYTES", 0)
+    source = make_source(X)
+    R = rng.normal(size=(2, 2000))
+    for asked, found in ((8, 8), (100, 100), (1500, 500)):
+        longer = source.in_longer_blocks(asked)
+        blocks = [block for group in longer.groups for block in group]
+        assert_array_equal(np.concatenate([np.arange(2000)[block] for block in blocks]), np.arange(2000))
+        assert max(block.stop - block.start for block in blocks) == found
+        assert_close(longer.combine(R), R @ X, longer)
+        assert longer._workspaces is source._workspaces, "no memory of its own"
+
+
 @pytest.mark.parametrize("make", [np.ascontiguousarray, np.asfortranarray, sparse.csr_matrix])
 def test_an_error_in_a_thread_is_raised_and_the_source_stays_usable(make, monkeypatch):
     monkeypatch.setattr(_base, "MIN_NANOSECONDS", 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from copy import copy
 from functools import cached_property
 from queue import SimpleQueue
 from typing import Any
@@ -42,6 +43,7 @@ class Source:
     the inner products of the rows; the source that ``take`` makes of some of the rows; and some of the ``columns``.
     """
 
+    _blocks: dict[int, Any]  # those that are kept, by their first row
     gram_nanoseconds: float  # of a weighted Gram matrix in single precision on one thread, roughly
     dense_gram_nanoseconds: float  # the same of rows that are made dense
     block: Callable[..., Any]  # block(rows, work): the rows as floats
@@ -62,15 +64,29 @@ class Source:
         self.n_entries = X.nnz if sparse.issparse(X) else X.size
         self.dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.dtype(np.float64)
         self.is_small = self.n_entries * self.dtype.itemsize <= SMALL_BYTES
-        block_rows = int(min(max(BLOCK_BYTES // row_bytes, 64), self.longer * MAX_BLOCK_ROWS))
+        self.groups = self._in_groups(int(min(max(BLOCK_BYTES // row_bytes, 64), self.longer * MAX_BLOCK_ROWS)))
+        self.nanoseconds = nanoseconds  # of a pass on one thread, roughly
+        self.n_threads = n_threads
+
+    def _in_groups(self, block_rows):
+        """All rows in blocks of at most so many, and these in groups."""
         # All of about the same size, so that threads finish together.
         block_rows = -(-self.n_rows // -(-self.n_rows // block_rows))
         starts = range(0, self.n_rows, block_rows)
         blocks = [slice(start, min(start + block_rows, self.n_rows)) for start in starts]
         per_group = -(-len(blocks) // MAX_GROUPS)
-        self.groups = [blocks[i : i + per_group] for i in range(0, len(blocks), per_group)]
-        self.nanoseconds = nanoseconds  # of a pass on one thread, roughly
-        self.n_threads = n_threads
+        return [blocks[i : i + per_group] for i in range(0, len(blocks), per_group)]
+
+    def in_longer_blocks(self, block_rows):
+        """The same rows in blocks of about so many, where those that there are have fewer and are not kept."""
+        # Four at least, whatever the threads: they must change no digit.
+        block_rows = min(block_rows, self.n_rows // 4)
+        if self._blocks or block_rows <= self.groups[0][0].stop:
+            return self
+        _ = self._pool  # is shared, as are the workspaces
+        other = copy(self)
+        other.groups = self._in_groups(block_rows)
+        return other
 
     @cached_property
     def _workspaces(self):
