@@ -23,6 +23,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -32,8 +34,6 @@ from ._sources import SMALL_BYTES, Workspace, in_precision
 # Numbers held at a time while the Hessian of softmax is formed: 16 MiB of them, or as many as it has itself (usps took
 # four fifths of the time that way).
 BETWEEN_ENTRIES = 2**21
-# Rows of a block up to which it has as many as such a Hessian.
-MAX_LONGER_BLOCK = 2000
 # Logarithms of the least and the largest share of a step that was too long.
 SHARES = -7.0, -0.35
 # Scale below which a feature is next to nothing, and has scale 1: its inverse square would overflow.
@@ -323,10 +323,16 @@ class Objective:
         """
         if self.loss.n_outputs == 1:
             return self.class_curvatures(here, exact, dtype)[0]
-        largest = self._largest_weight()
+        largest, p = self._largest_weight(), self.n_features
         scale = np.tile(self._curvature_scale(largest), (self.shape[0], 1))
-        scale = scale.ravel() if free is None else scale[free]
-        features = None if free is None else [np.flatnonzero(of_class) for of_class in free]
+        features: Any = None
+        used: Any = slice(None)
+        if free is None:
+            scale = scale.ravel()
+        else:
+            scale, used = scale[free], np.flatnonzero(free[:, :p].any(axis=0))
+            # Of each class, the rows of what is centred.
+            features = [np.flatnonzero(of_class) for of_class in np.hstack([free[:, used], free[:, p:]])]
 
         def sums(X_b, rows, work):
             raw = self._raw_at(here, X_b, rows, work)
@@ -334,20 +340,19 @@ class Objective:
             root = 1.0 if self.weight is None else np.sqrt(self.weight[rows] / largest)
             # Single precision may not hold the features; the caller sees it by the result.
             with np.errstate(over="ignore", invalid="ignore"):
-                Z = self.source.centred(X_b, self.mean, self.fit_intercept, work, dtype)
+                Z = self.source.centred(X_b, self.mean, self.fit_intercept, work, dtype, used)
                 between = _between_classes(Z, P * root, features, work)
                 if features is None:
                     return (between,)
-                roots = in_precision(np.sqrt(P * (1.0 - P)) * root, dtype, is_squared=True)
-                weighted = [Z[A] * root for A, root in zip(features, roots, strict=True)]
-                return between, *(np.dot(Z_k, Z_k.T) for Z_k in weighted)
+                of_classes = in_precision(np.sqrt(P * (1.0 - P)) * root, dtype, is_squared=True)
+                return between, *map(_within_class, repeat(Z), of_classes, features)
 
         # A product of few rows takes as long as what its result takes to be stored and added.
-        source = self.source.in_longer_blocks(min(len(scale), MAX_LONGER_BLOCK))
-        H, *by_class = source.sum_over_blocks(sums, self.curvature_nanoseconds(dtype, len(scale)))
+        source = self.source.in_longer_blocks(len(scale))
+        H, *within = source.sum_over_blocks(sums, self.curvature_nanoseconds(dtype, len(scale)))
         np.negative(H, out=H)
         start = 0
-        for H_k in by_class:
+        for H_k in within:
             of_class = slice(start, start := start + len(H_k))
             H[of_class, of_class] = H_k
         H /= np.multiply.outer(scale, scale)
@@ -368,6 +373,7 @@ class Objective:
             h = self.loss.curvature(self._raw_at(here, X_b, rows, work), None if exact else self.codes[rows])
             if self.weight is not None:
                 h = h * (self.weight[rows] / largest)
+            # Single precision may not hold the features; the caller sees it by the result.
             with np.errstate(over="ignore", invalid="ignore"):
                 return [self.source.gram(X_b, h_k, self.mean, self.fit_intercept, work, dtype) for h_k in h]
 
@@ -396,9 +402,10 @@ class Objective:
         n_outputs = self.shape[0]
         if n_outputs == 1:
             return self.class_curvatures_nanoseconds(dtype)
-        share = 1.0 if n_free is None else n_free / (n_outputs * self.shape[1])
         of_all = n_outputs * (n_outputs + 1) / 8 * np.dtype(dtype).itemsize * self.source.dense_gram_nanoseconds
-        return share**2 * of_all
+        share = 1.0 if n_free is None else n_free / (n_outputs * self.shape[1])
+        # However few they are, all rows are read.
+        return max(share**2 * of_all, self.source.nanoseconds)
 
     def class_curvatures_nanoseconds(self, dtype):
         """Time that :meth:`class_curvatures` takes on one thread, roughly."""
@@ -511,3 +518,9 @@ def _between_classes(Z, P, features, work):
                 np.multiply(Z[A, part], p[part], out=V_k)
         total += np.dot(V, V.T)
     return total
+
+
+def _within_class(Z, root, A):
+    """sum_i h_i z_i z_i' with h the squares of ``root``, on the features A."""
+    Z = Z[A] * root
+    return np.dot(Z, Z.T)

@@ -4,15 +4,16 @@
 preconditioner      P                                                      where
 ==================  =====================================================  ===========================================
 Hessian             inverse Hessian on a sample of rows, or on all         up to 2000 unknowns, few classes
+PartialHessian      the same on weights that are not zero              three classes or more, with L1
 RowSpace            inverse Hessian on the span of the rows                few rows, more features, L2
 TruncatedNewton     inverse Hessian, by conjugate gradients                more unknowns or classes, no L1
 WorkingSet          inverse Hessian on the features that matter            more unknowns, with L1
 ==================  =====================================================  ===========================================
 
-The first is refined by curvature pairs as the solver goes.  All but RowSpace and WorkingSet live in the standardised
-coordinates of :mod:`.._objective`, where the gradient of J has no units.  With an L1 penalty the step minimises the
-quadratic model that P stands for plus the penalty, without touching the data (proximal Newton; Lee, Sun and Saunders
-2014).
+The first two are refined by curvature pairs as the solver goes.  All but RowSpace and WorkingSet live in the
+standardised coordinates of :mod:`.._objective`, where the gradient of J has no units.  With an L1 penalty the step
+minimises the quadratic model that P stands for plus the penalty, without touching the data (proximal Newton; Lee, Sun
+and Saunders 2014).
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ from sklearn.utils import check_random_state
 
 from .._result import Trace
 from .._solvers import preconditioned
-from ._hessian import MAX_L1_HESSIAN, HessianPreconditioner, hessian_price, model_nanoseconds
+from ._hessian import HessianPreconditioner, hessian_price, model_nanoseconds
+from ._partial_hessian import LEAST_PARTIAL, MAX_L1_HESSIAN, PartialHessian
 from ._row_space import RowSpacePreconditioner, resolves
 from ._truncated_newton import TruncatedNewton
 from ._working_set import WorkingSet
@@ -16,11 +17,13 @@ from ._working_set import WorkingSet
 MAX_HESSIAN = 2000
 # With L1 it replaces a model on the weighted rows: unknowns up to which it does however few the rows.
 LEAST_ROW_MODEL = 300
-# Rows, and features a class, of dense data with three classes or more from which most weights are likely to be zero and
-# a Hessian on the others is faster: usps interpolated to 784 features took 6 s instead of 27 at C = 1, 39 s instead of
-# 124 at C = 100; with 1000 of its rows 0.7 to 1.4 of the time, with 300 of them 0.8 to 2.2.  Of many classes with few
-# features most weights are not zero, and the rows took an eighth of the time (2200 x 20, 500 classes).
+# Least rows, rows a class and features a class of dense data with three classes or more where a Hessian on the weights
+# that are not zero is faster: usps interpolated to 784 features took 6 s instead of 27 at C = 1, 39 s instead of 124 at
+# C = 100; with 1000 of its rows 0.7 to 1.4 of the time, with 300 of them 0.8 to 2.2.  3000 x 400 with 30 classes took
+# half the time, 1000 x 600 with 20 twice the time.  Of many classes with few features most weights are not zero, and
+# the rows took an eighth of the time (2200 x 20, 500 classes).
 LEAST_ROWS = 1000
+ROWS_A_CLASS = 100
 FEATURES_A_CLASS = 10
 # Where a Hessian and the model on it cost more than this many passes, the model on the weighted rows is faster.  On
 # one-hot features, most of which are not zero, they cost 19 to 32: seven classes of 200 features took 0.6 s by the
@@ -40,7 +43,7 @@ ROW_SPACE_NANOSECONDS = 0.03
 
 
 def choose(objective):
-    """The class of the preconditioner, and how many unknowns its matrix has: 0 where one is the exception."""
+    """The class of the preconditioner, and how many unknowns its matrix has at most: 0 where one is the exception."""
     (n_outputs, q), n_rows = objective.shape, objective.source.n_rows
     size = n_outputs * q
     if objective.penalty.l1:
@@ -48,15 +51,16 @@ def choose(objective):
         is_sample = np.ndim(objective.penalty.l2) > 0
         is_wide = n_outputs > 1 and q > FEATURES_A_CLASS * n_outputs
         is_dense = objective.source.n_entries == n_rows * objective.n_features
-        if is_sample or (is_wide and is_dense and n_rows >= LEAST_ROWS):
-            return HessianPreconditioner, size
+        of_hessian = PartialHessian if n_outputs > 1 and size > LEAST_PARTIAL else HessianPreconditioner
+        if is_sample or (is_wide and is_dense and n_rows >= max(LEAST_ROWS, ROWS_A_CLASS * n_outputs)):
+            return of_hessian, size
         # What a sweep of coordinate descent costs on either.
         has_few_entries = size > LEAST_ROW_MODEL and size**2 > n_outputs * objective.source.n_entries
-        of_hessian = objective.curvature_nanoseconds(np.float32) + model_nanoseconds(size)
-        is_expensive = of_hessian > MAX_PASSES * n_outputs * objective.source.nanoseconds
+        nanoseconds = objective.curvature_nanoseconds(np.float32) + model_nanoseconds(size)
+        is_expensive = nanoseconds > MAX_PASSES * n_outputs * objective.source.nanoseconds
         if size > MAX_L1_HESSIAN or (has_few_entries and is_expensive):
             return WorkingSet, 0
-        return HessianPreconditioner, size
+        return of_hessian, size
     in_row_space = ROW_SPACE_NANOSECONDS * n_rows**3 <= 100.0 * n_outputs * objective.source.nanoseconds
     if objective.penalty and n_rows < min(objective.n_features, MAX_ROW_SPACE) and in_row_space:
         if size > MAX_HESSIAN or resolves(objective):

@@ -30,16 +30,6 @@ LEAST_CURVATURE = 5e-6
 STEEP = 1e-4
 COLLINEAR = 1e-13
 MAX_EIGENVALUES = 300
-# Entries from which a Hessian with L1 and three classes or more leaves out weights that are zero and may stay so; the
-# most that it is formed on; and the weights that enter with each, so many at least and this share of those that are in.
-# Nearly all want to leave zero at first, and 980 of 2570 are not zero at the end (usps at C = 1): with all entries it
-# took 8 s, with all that want to 5.2 s, this way 3.5 s; with 500 and 0.5 3.9 s, 200 and 0.2 3.8 s, 500 and 1 4.5 s.
-LEAST_PARTIAL = 300
-MAX_L1_HESSIAN = 5000
-LEAST_ENTERING = 300
-ENTERING = 0.3
-# Share of weights that are not zero from which none is left out.
-DENSE = 0.75
 # Time that a pass and a Hessian take on no data at all, in nanoseconds.
 OVERHEAD = 100_000
 # Time up to which a Hessian in double precision is cheap, as what surrounds it takes as long: single precision would
@@ -88,8 +78,7 @@ class HessianPreconditioner(Preconditioner):
         # The entries of coef on which the Hessian is formed.
         self.free = np.ones(objective.shape, bool)
         if objective.penalty.l1:
-            self._free(self.free)
-        self.is_partial = bool(objective.penalty.l1) and objective.shape[0] > 1 and self.free.size > LEAST_PARTIAL
+            self._set_free(self.free)
         self.violations = []
         self.used = self.n_bought = 0
 
@@ -100,9 +89,6 @@ class HessianPreconditioner(Preconditioner):
 
     def start_from(self, sample, here, pseudo_rows):
         """Begin with the Hessian of a sample of the rows, at an evaluation of it."""
-        if self.is_partial and not self._wanted(here).all():
-            # On all rows other weights want to leave zero.
-            return
         H = sample.curvature(here, here.violation < NEAR, self.dtype)
         hold_back(diagonal(H).reshape(sample.shape), pseudo_rows, sample.fit_intercept)
         self._take(H)
@@ -111,8 +97,7 @@ class HessianPreconditioner(Preconditioner):
         """The step and the slope; ``accuracy`` is the share of the violation to which a model with L1 is solved."""
         self.violations.append(here.violation)
         self.used += 1
-        lacks_some = self.is_partial and np.any(self._wanted(here) > self.free)
-        if lacks_some or not self.is_ready or self._pays(tol):
+        if not self.is_ready or self._pays(tol):
             self.look(here)
         if self.objective.penalty.l1:
             return self._proximal_step(here, accuracy)
@@ -121,8 +106,6 @@ class HessianPreconditioner(Preconditioner):
     def look(self, here):
         """Take the Hessian here."""
         exact = self.exact or here.violation < NEAR
-        if self.is_partial:
-            self._free(self._wanted(here))
         self._take(self._curvature(here, exact))
         if self.dtype == np.float32:
             # With L1 a model without its last digits may do, if only it curves downwards nowhere: see how far it leads.
@@ -140,29 +123,7 @@ class HessianPreconditioner(Preconditioner):
 
     def _curvature(self, here, exact):
         """Hessian of the mean loss on the free entries."""
-        is_whole = not self.is_partial or self.free.all()
-        return self.objective.curvature(here, exact, self.dtype, None if is_whole else self.free)
-
-    def _wanted(self, here):
-        """Entries that a Hessian here is to be formed on: the intercepts, weights that are not zero, the worst others.
-
-        Where those that are not zero are too many, the worst of all.
-        """
-        wanted, p = np.ones(self.free.shape, bool), self.objective.n_features
-        distance, is_in = self.objective.distance(here), here.coef[:, :p] != 0.0
-        n_in = int(np.count_nonzero(is_in))
-        if n_in >= DENSE * is_in.size and is_in.size <= MAX_L1_HESSIAN:
-            return wanted
-        n_more = min(max(LEAST_ENTERING, int(ENTERING * n_in)), MAX_L1_HESSIAN - n_in)
-        if n_more < LEAST_ENTERING:
-            n_more, is_in = MAX_L1_HESSIAN, np.zeros_like(is_in)
-        distance[is_in] = 0.0
-        # One at least, as no model is empty.
-        n_more = min(n_more, max(int(np.count_nonzero(distance)), 1 - n_in))
-        if n_more > 0:
-            is_in.flat[np.argpartition(distance, -n_more, axis=None)[-n_more:]] = True
-        wanted[:, :p] = is_in
-        return wanted
+        return self.objective.curvature(here, exact, self.dtype, None if self.free.all() else self.free)
 
     def _pays(self, tol):
         """Is a new Hessian cheap, or cheaper than the passes it saves, at the rate of convergence of the last three?
@@ -212,7 +173,7 @@ class HessianPreconditioner(Preconditioner):
             else:
                 for j in range(q):
                     H[j::q, j::q] += together
-        diagonal(H)[:] += self.objective.l2[self.free] if self.is_partial else self.objective.l2.ravel()
+        diagonal(H)[:] += self.objective.l2[self.free]
         self.hessian = H
         if not penalty.l1:
             # With L1 the matrix itself is the model.
@@ -268,7 +229,7 @@ class HessianPreconditioner(Preconditioner):
         if curvature > 1e-12 * np.linalg.norm(step) * np.linalg.norm(change) and expected > 1e-12 * curvature:
             H += np.outer(change, change / curvature) - np.outer(Hs, Hs / expected)
 
-    def _free(self, wanted):
+    def _set_free(self, wanted):
         """Let the Hessian be on the entries that are wanted: where it has the weights, and where the intercepts."""
         p, (n_outputs, q) = self.objective.n_features, self.objective.shape
         column = np.flatnonzero(wanted) % q

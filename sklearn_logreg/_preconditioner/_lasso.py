@@ -14,9 +14,11 @@ from ._symmetric import Shrinking, diagonal, principal_submatrix
 # Sweeps of coordinate descent between two polishes, and rounds of both.
 SWEEPS = 20
 MAX_ROUNDS = 20
-# Entries from which a factor takes longer than so many sweeps, and no polish is made while they halve the violation:
-# usps at C = 100 (2570 entries) took four fifths of the time, fewer entries the same, with a pass more on some.
+# Entries from which a factor takes longer than so many sweeps, and the first rounds make no polish while they halve the
+# violation: usps at C = 100 (2570 entries) took four fifths of the time, fewer entries the same, with a pass more on
+# some.
 LARGE = 400
+FIRST_ROUNDS = 5
 # Newton steps of one polish: entries that are still leaving after so many are coordinate descent's work.
 MAX_POLISH = 30
 # Ridge, against the diagonal, that keeps the model bounded from below.
@@ -50,14 +52,14 @@ def lasso(H, g, scale, penalty, w, accuracy, together=None):
         return np.max(penalty.distance(v, gram @ v - Xy) / scale)
 
     left = np.inf
-    for _ in range(MAX_ROUNDS):
+    for i in range(MAX_ROUNDS):
         v = sweep(X, y, l1, 0.0, v, SWEEPS, precompute=gram, Xy=Xy)
         if together is not None:
             v[together] = median_free(v[together])
         before, left = left, violation()
         if left <= accuracy:
             break
-        if size > LARGE and left < 0.5 * before:
+        if size > LARGE and i < FIRST_ROUNDS and left < 0.5 * before:
             continue
         # One coordinate at a time crawls along directions that are nearly flat; all that are not zero at once do not.
         A = np.flatnonzero(v)

@@ -9,6 +9,7 @@ import numpy as np
 from ._choice import MAX_HESSIAN, choose
 from ._hessian import HessianPreconditioner
 from ._pairs import NEAR
+from ._partial_hessian import PartialHessian
 from ._row_space import RowSpacePreconditioner
 from ._truncated_newton import MAX_PRODUCTS, TruncatedNewton, conjugate_gradients
 from ._working_set import WorkingSet
@@ -29,8 +30,9 @@ SHRUNK = 1e-9
 SUM_ROUNDING = 1e-16
 MODEL_ACCURACY = 1e-8
 MOST_ACCURATE = 1e-12
-# The same with a large Hessian, which is taken anew: that of the fit left bounds of 1e-5 where J was right to 1e-11.
-SINGLE_ACCURACY = 1e-4
+# The same with a large Hessian on some entries, which is taken anew: that of the fit left bounds of 1e-5 where J was
+# right to 1e-11.
+LARGE_ACCURACY = 1e-4
 
 
 def look_ahead(objective, here, n_passes, preconditioner):
@@ -157,9 +159,10 @@ def _proximal_newton_step(objective, here, n_passes, preconditioner):
     kind = choose(objective)[0]
     largest = objective.distance(here).max(initial=0.0) * objective.scale.max()
     accuracy = SHRUNK * objective.penalty.l1 / max(largest, 1e-300)
-    if kind is HessianPreconditioner and np.prod(objective.shape) <= MAX_HESSIAN:
-        exact, step = HessianPreconditioner(objective, exact=True), None
-        products = objective.curvature_nanoseconds(exact.dtype) / objective.source.nanoseconds
+    if kind is not WorkingSet and np.prod(objective.shape) <= MAX_HESSIAN:
+        exact, step = kind(objective, exact=True), None
+        n_free = None if preconditioner is None else np.count_nonzero(preconditioner.free)
+        products = objective.curvature_nanoseconds(exact.dtype, n_free) / objective.source.nanoseconds
         if products >= 2 * LEAST_PRODUCTS and preconditioner is not None and preconditioner.is_ready:
             # Raw data may not let them arrive: half the price may be lost.
             step = _on_support(objective, here, preconditioner, 0.5 * products)
@@ -167,8 +170,10 @@ def _proximal_newton_step(objective, here, n_passes, preconditioner):
         return exact.step(here, 0.0, accuracy)[0] if step is None else step
     if preconditioner is None:
         return np.zeros(objective.shape)
-    if kind is not WorkingSet:
-        return preconditioner.step(here, 0.0, SINGLE_ACCURACY)[0]
+    if kind is HessianPreconditioner:
+        return preconditioner.step(here, 0.2 * here.violation)[0]
+    if kind is PartialHessian and preconditioner.successor is None:
+        return preconditioner.step(here, 0.0, LARGE_ACCURACY)[0]
     accuracy = np.clip(accuracy, MODEL_ACCURACY, 0.1) if here.violation < NEAR else 0.1
     # Without a limit of the violation to reach, it is the step of one model.
     return preconditioner.step(here, np.inf, accuracy)[0]

@@ -26,6 +26,9 @@ MAX_BLOCK_ROWS = 2**15
 SMALL_BYTES = 2**24
 # Sums are made group by group; the groups are what threads share.
 MAX_GROUPS = 32
+# For a large matrix blocks are made at most so many times as long; and so many are left at least.
+MAX_LONGER = 4
+MIN_BLOCKS = 8
 # Threads start above this estimate of the time of a pass on one: handing the work over, and taking the interpreter's
 # lock in turn, cost about 0.5 ms a pass.
 MIN_NANOSECONDS = 3_000_000
@@ -79,9 +82,10 @@ class Source:
 
     def in_longer_blocks(self, block_rows):
         """The same rows in blocks of about so many, where those that there are have fewer and are not kept."""
-        # Four at least, whatever the threads: they must change no digit.
-        block_rows = min(block_rows, self.n_rows // 4)
-        if self._blocks or block_rows <= self.groups[0][0].stop:
+        so_far = self.groups[0][0].stop
+        # As threads must change no digit, it hangs on the rows alone that there are enough blocks for some threads.
+        block_rows = min(block_rows, MAX_LONGER * so_far, self.n_rows // MIN_BLOCKS)
+        if self._blocks or block_rows <= so_far:
             return self
         _ = self._pool  # is shared, as are the workspaces
         other = copy(self)
@@ -109,7 +113,7 @@ class Source:
         return one_blas_thread
 
     def sum_over_blocks(self, function, nanoseconds=None):
-        """Sums of the entries of function(X_b, rows, work) over all row blocks.
+        """Sums of the entries of function(X_b, rows, work) over all row blocks, in double precision.
 
         ``nanoseconds`` is the time that it takes on one thread, roughly; ``None``: that of a pass.
         """
@@ -141,15 +145,16 @@ class Source:
         with one_blas_thread:
             return _sum_in_order(self._pool.map(on_a_thread, self.groups))
 
-    def centred(self, X_b, mean, intercept, work, dtype=np.float64):
-        """(X_b - mean)' with a last row of ones for the intercept: features by rows.
+    def centred(self, X_b, mean, intercept, work, dtype=np.float64, features=slice(None)):
+        """(X_b - mean)' of all features or some, with a last row of ones for the intercept: features by rows.
 
         Rows run along the fast axis, so that weighting them is one long multiplication however few features there are.
         """
-        Z = work.array("centred", (self.n_features + intercept, X_b.shape[0]), dtype)
-        Z[: self.n_features] = self.dense(X_b, work).T
-        Z[: self.n_features] -= mean.astype(dtype)[:, None]
-        Z[self.n_features :] = 1.0
+        mean = mean[features].astype(dtype)
+        Z = work.array("centred", (len(mean) + intercept, X_b.shape[0]), dtype)
+        Z[: len(mean)] = self.dense(X_b, work).T[features]
+        Z[: len(mean)] -= mean[:, None]
+        Z[len(mean) :] = 1.0
         return Z
 
     def gram(self, X_b, h, mean, intercept, work, dtype=np.float64):
@@ -173,7 +178,7 @@ class Source:
 
     def combine(self, R):
         """R X, over all rows."""
-        return self.sum_over_blocks(lambda X_b, rows, work: (self.accumulate(R[:, rows], X_b),))[0].astype(np.float64)
+        return self.sum_over_blocks(lambda X_b, rows, work: (self.accumulate(R[:, rows], X_b),))[0]
 
     def largest_eigenvalue(self, s, intercept, max_gram):
         """lambda_max([X 1]' diag(s) [X 1]), or an upper bound where it is too large to compute."""
