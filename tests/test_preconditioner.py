@@ -358,6 +358,16 @@ def test_row_space_of_dependent_rows(built):
     assert built[0] == "RowSpacePreconditioner"
 
 
+@pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
+@pytest.mark.parametrize("C", [0.1, 100.0])
+def test_raw_digits_with_l1(C, l1_ratio, digits, built):
+    model = fit(*digits, 40, C=C, l1_ratio=l1_ratio)
+    assert set(built) == {"PartialHessian"}
+    # Some pixels are never inked; their weights, and most others, are exactly zero.
+    assert 0 < np.count_nonzero(model.coef_) < 0.75 * model.coef_.size
+    assert model.duality_gap_ <= 1e-8 * model.loss_
+
+
 @pytest.mark.parametrize("make", [np.ascontiguousarray, sparse.csr_matrix])
 @pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
 @pytest.mark.parametrize("fit_intercept", [False, True])
