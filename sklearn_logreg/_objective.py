@@ -317,20 +317,21 @@ class Objective:
     def curvature(self, here, exact=False, dtype=np.float64, free=None):
         """Hessian of the mean loss in standardised coordinates, over the entries of coef in order.
 
-        Of softmax it may be formed on some of them alone, ``free``, a boolean array in the shape of coef.  Unless
-        ``exact``, rows far on the wrong side are given more curvature.  Products are formed in ``dtype``.  Reads every
-        row once.
+        It may be formed on some of them alone, ``free``, a boolean array in the shape of coef; for two classes the
+        intercept is always one.  Unless ``exact``, rows far on the wrong side are given more curvature.  Products are
+        formed in ``dtype``.  Reads every row once.
         """
+        p = self.n_features
+        used: Any = slice(None) if free is None else np.flatnonzero(free[:, :p].any(axis=0))
         if self.loss.n_outputs == 1:
-            return self.class_curvatures(here, exact, dtype)[0]
-        largest, p = self._largest_weight(), self.n_features
+            return self.class_curvatures(here, exact, dtype, used)[0]
+        largest = self._largest_weight()
         scale = np.tile(self._curvature_scale(largest), (self.shape[0], 1))
         features: Any = None
-        used: Any = slice(None)
         if free is None:
             scale = scale.ravel()
         else:
-            scale, used = scale[free], np.flatnonzero(free[:, :p].any(axis=0))
+            scale = scale[free]
             # Of each class, the rows of what is centred.
             features = [np.flatnonzero(of_class) for of_class in np.hstack([free[:, used], free[:, p:]])]
 
@@ -365,9 +366,9 @@ class Objective:
                 blocks[k, :, k] = -blocks[k].sum(axis=1)
         return H
 
-    def class_curvatures(self, here, exact=False, dtype=np.float64):
-        """The same for each class by itself: the diagonal blocks, shape (n_outputs, q, q)."""
-        largest = self._largest_weight()
+    def class_curvatures(self, here, exact=False, dtype=np.float64, features=slice(None)):
+        """The same for each class by itself: the diagonal blocks, shape (n_outputs, q, q) or less on some features."""
+        largest, gram = self._largest_weight(), self.source.gram
 
         def sums(X_b, rows, work):
             h = self.loss.curvature(self._raw_at(here, X_b, rows, work), None if exact else self.codes[rows])
@@ -375,11 +376,11 @@ class Objective:
                 h = h * (self.weight[rows] / largest)
             # Single precision may not hold the features; the caller sees it by the result.
             with np.errstate(over="ignore", invalid="ignore"):
-                return [self.source.gram(X_b, h_k, self.mean, self.fit_intercept, work, dtype) for h_k in h]
+                return [gram(X_b, h_k, self.mean, self.fit_intercept, work, dtype, features) for h_k in h]
 
         blocks = self.source.sum_over_blocks(sums, self.class_curvatures_nanoseconds(dtype))
         H = np.stack(blocks) if len(blocks) > 1 else blocks[0][None]
-        scale = self._curvature_scale(largest)
+        scale = self._curvature_scale(largest, features)
         H /= np.multiply.outer(scale, scale)
         return H
 
@@ -387,10 +388,11 @@ class Objective:
         """What weights are divided by in sums that single precision must hold."""
         return 1.0 if self.weight is None else self.weight.max()
 
-    def _curvature_scale(self, largest):
+    def _curvature_scale(self, largest, features=slice(None)):
         """What makes such a sum of products of features a mean in standardised coordinates, divided by it twice."""
-        scale = np.ones(self.shape[1])
-        scale[: self.n_features] = self.scale
+        of_features = self.scale[features]
+        scale = np.ones(len(of_features) + self.fit_intercept)
+        scale[: len(of_features)] = of_features
         return scale * np.sqrt(self.total_weight / largest)
 
     def suits_single_precision(self):
@@ -400,9 +402,9 @@ class Objective:
     def curvature_nanoseconds(self, dtype, n_free=None):
         """Time that :meth:`curvature` takes on one thread, roughly; on all entries, or so many."""
         n_outputs = self.shape[0]
-        if n_outputs == 1:
-            return self.class_curvatures_nanoseconds(dtype)
-        of_all = n_outputs * (n_outputs + 1) / 8 * np.dtype(dtype).itemsize * self.source.dense_gram_nanoseconds
+        of_all = self.class_curvatures_nanoseconds(dtype)
+        if n_outputs > 1:
+            of_all = n_outputs * (n_outputs + 1) / 8 * np.dtype(dtype).itemsize * self.source.dense_gram_nanoseconds
         share = 1.0 if n_free is None else n_free / (n_outputs * self.shape[1])
         # However few they are, all rows are read.
         return max(share**2 * of_all, self.source.nanoseconds)

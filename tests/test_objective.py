@@ -169,12 +169,15 @@ def test_curvature_by_a_five_point_stencil(n_classes, softmax, storage, weighted
         if len(coef) > 1:
             together = single.reshape(*coef.shape, *coef.shape).sum(axis=2)
             assert_allclose(together, 0.0, atol=1e-15, err_msg="J is flat where all classes move together")
-            # On some entries, and of a class none.
-            free = np.random.RandomState(0).uniform(size=coef.shape) < 0.6
-            free[1] = False
-            part = H[free.ravel()][:, free.ravel()]
-            assert_allclose(objective.curvature(at, exact=True, free=free), part, atol=1e-10)
-            assert_allclose(objective.curvature(at, exact=True, dtype=np.float32, free=free), part, atol=1e-5)
+        # On some entries, and of a second class none.
+        free = np.random.RandomState(0).uniform(size=coef.shape) < 0.6
+        free[1:2] = False
+        if len(coef) == 1:
+            free[:, objective.n_features :] = True
+        part = H[free.ravel()][:, free.ravel()]
+        assert 0 < len(part) < len(H)
+        assert_allclose(objective.curvature(at, exact=True, free=free), part, atol=1e-10)
+        assert_allclose(objective.curvature(at, exact=True, dtype=np.float32, free=free), part, atol=1e-5)
     # The same without forming it, and with the penalty.
     H += np.diag(objective.l2.ravel())
     for limit in (_objective.SMALL_BYTES, 0):

@@ -128,6 +128,14 @@ def test_products_agree_with_the_dense_array(storage, small_product, block_rows,
         )
         Z = np.hstack([full - mean, np.ones((N, intercept))])
         assert_close(gram, Z.T @ (weight[:, None] * Z), source)
+        some = np.array([0, P - 1])
+        (of_some,) = source.sum_over_blocks(
+            lambda X_b, rows, work, intercept=intercept, some=some: (
+                source.gram(X_b, weight[rows], mean, intercept, work, features=some),
+            )
+        )
+        there = [*some, *range(P, P + intercept)]
+        assert_close(of_some, gram[there][:, there], source)
         (single,) = source.sum_over_blocks(
             lambda X_b, rows, work, intercept=intercept: (
                 source.gram(X_b, weight[rows], mean, intercept, work, np.float32),

@@ -51,7 +51,7 @@ def choose(objective):
         is_sample = np.ndim(objective.penalty.l2) > 0
         is_wide = n_outputs > 1 and q > FEATURES_A_CLASS * n_outputs
         is_dense = objective.source.n_entries == n_rows * objective.n_features
-        of_hessian = PartialHessian if n_outputs > 1 and size > LEAST_PARTIAL else HessianPreconditioner
+        of_hessian = PartialHessian if size > LEAST_PARTIAL else HessianPreconditioner
         if is_sample or (is_wide and is_dense and n_rows >= max(LEAST_ROWS, ROWS_A_CLASS * n_outputs)):
             return of_hessian, size
         # What a sweep of coordinate descent costs on either.

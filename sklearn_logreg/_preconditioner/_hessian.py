@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import inf, log
+from typing import Any
 
 import numpy as np
 from scipy.linalg.lapack import dpocon, dpotrf
@@ -66,6 +67,8 @@ def hold_back(curvatures, pseudo_rows, has_intercept):
 class HessianPreconditioner(Preconditioner):
     """Inverse Hessian on a sample of rows, bought again on all where it is cheap or saves more passes than it costs."""
 
+    successor: Any = None  # what has taken over, where a Hessian would be too large
+
     def __init__(self, objective, exact=False):
         super().__init__(objective)
         self.exact = exact
@@ -86,6 +89,10 @@ class HessianPreconditioner(Preconditioner):
     def price(self):
         """Passes that take as long as a Hessian."""
         return hessian_price(self.objective, self.dtype, np.count_nonzero(self.free))
+
+    def wanted(self, here):
+        """The entries of coef on which a Hessian here is formed, a boolean array."""
+        return self.free
 
     def start_from(self, sample, here, pseudo_rows):
         """Begin with the Hessian of a sample of the rows, at an evaluation of it."""

@@ -9,7 +9,6 @@ import numpy as np
 from ._choice import MAX_HESSIAN, choose
 from ._hessian import HessianPreconditioner
 from ._pairs import NEAR
-from ._partial_hessian import PartialHessian
 from ._row_space import RowSpacePreconditioner
 from ._truncated_newton import MAX_PRODUCTS, TruncatedNewton, conjugate_gradients
 from ._working_set import WorkingSet
@@ -159,21 +158,23 @@ def _proximal_newton_step(objective, here, n_passes, preconditioner):
     kind = choose(objective)[0]
     largest = objective.distance(here).max(initial=0.0) * objective.scale.max()
     accuracy = SHRUNK * objective.penalty.l1 / max(largest, 1e-300)
-    if kind is not WorkingSet and np.prod(objective.shape) <= MAX_HESSIAN:
-        exact, step = kind(objective, exact=True), None
-        n_free = None if preconditioner is None else np.count_nonzero(preconditioner.free)
-        products = objective.curvature_nanoseconds(exact.dtype, n_free) / objective.source.nanoseconds
-        if products >= 2 * LEAST_PRODUCTS and preconditioner is not None and preconditioner.is_ready:
-            # Raw data may not let them arrive: half the price may be lost.
-            step = _on_support(objective, here, preconditioner, 0.5 * products)
-        accuracy = np.clip(accuracy, MOST_ACCURATE, MODEL_ACCURACY)
-        return exact.step(here, 0.0, accuracy)[0] if step is None else step
-    if preconditioner is None:
-        return np.zeros(objective.shape)
-    if kind is HessianPreconditioner:
-        return preconditioner.step(here, 0.2 * here.violation)[0]
-    if kind is PartialHessian and preconditioner.successor is None:
+    if kind is WorkingSet or (preconditioner is not None and preconditioner.successor is not None):
+        if preconditioner is None:
+            return np.zeros(objective.shape)
+        accuracy = np.clip(accuracy, MODEL_ACCURACY, 0.1) if here.violation < NEAR else 0.1
+        # Without a limit of the violation to reach, it is the step of one model.
+        return preconditioner.step(here, np.inf, accuracy)[0]
+    exact = kind(objective, exact=True)
+    n_free = np.count_nonzero(exact.wanted(here))
+    if n_free > MAX_HESSIAN:
+        if preconditioner is None:
+            return np.zeros(objective.shape)
+        preconditioner.is_ready = False
         return preconditioner.step(here, 0.0, LARGE_ACCURACY)[0]
-    accuracy = np.clip(accuracy, MODEL_ACCURACY, 0.1) if here.violation < NEAR else 0.1
-    # Without a limit of the violation to reach, it is the step of one model.
-    return preconditioner.step(here, np.inf, accuracy)[0]
+    products = objective.curvature_nanoseconds(exact.dtype, n_free) / objective.source.nanoseconds
+    if products >= 2 * LEAST_PRODUCTS and preconditioner is not None and preconditioner.is_ready:
+        # Raw data may not let them arrive: half the price may be lost.
+        step = _on_support(objective, here, preconditioner, 0.5 * products)
+        if step is not None:
+            return step
+    return exact.step(here, 0.0, np.clip(accuracy, MOST_ACCURATE, MODEL_ACCURACY))[0]

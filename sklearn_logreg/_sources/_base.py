@@ -157,9 +157,9 @@ class Source:
         Z[len(mean) :] = 1.0
         return Z
 
-    def gram(self, X_b, h, mean, intercept, work, dtype=np.float64):
+    def gram(self, X_b, h, mean, intercept, work, dtype=np.float64, features=slice(None)):
         """sum_i h_i z_i z_i' with z = (x - mean, 1), symmetric but for rounding; ``dtype`` is that of the products."""
-        Z = self.centred(X_b, mean, intercept, work, dtype)
+        Z = self.centred(X_b, mean, intercept, work, dtype, features)
         if len(Z) * Z.size <= SMALL_PRODUCT:
             return np.dot(Z * in_precision(h, dtype), Z.T).astype(np.float64, copy=False)
         Z *= in_precision(np.sqrt(h), dtype, is_squared=True)

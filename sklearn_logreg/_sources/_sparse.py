@@ -44,6 +44,11 @@ class SparseBlock:
         indptr = self.indptr[first : last + 1] - start
         return SparseBlock(self.data[start:stop], self.indices[start:stop], indptr, self.shape[1])
 
+    def of_features(self, features):
+        """Some of its columns."""
+        part = self.rows[:, features]
+        return SparseBlock(part.data, part.indices, part.indptr, part.shape[1])
+
     def with_data(self, data):
         """The same pattern with other entries."""
         return SparseBlock(data, self.indices, self.indptr, self.shape[1])
@@ -96,8 +101,11 @@ class SparseSource(Source):
     def absolute(self, X_b):
         return X_b.with_data(np.abs(X_b.data))
 
-    def gram(self, X_b, h, mean, intercept, work, dtype=np.float64):
-        p = self.n_features
+    def gram(self, X_b, h, mean, intercept, work, dtype=np.float64, features=slice(None)):
+        mean = mean[features]
+        p = len(mean)
+        if p < self.n_features:
+            X_b = X_b.of_features(features)
         G = np.zeros((p + intercept, p + intercept))
         if self.prefers_dense:
             X_b, mean = X_b.with_data(X_b.data.astype(dtype, copy=False)), mean.astype(dtype)
@@ -128,7 +136,7 @@ class SparseSource(Source):
 
     def _parts(self, X_b, h):
         """Some rows of a block at a time, and their h: made dense, the whole would be many times as large."""
-        n, n_dense = X_b.shape[0], max(DENSE_BYTES // (X_b.data.itemsize * self.n_features), 64)
+        n, n_dense = X_b.shape[0], max(DENSE_BYTES // (X_b.data.itemsize * max(X_b.shape[1], 1)), 64)
         for start in range(0, n, n_dense):
             stop = min(start + n_dense, n)
             yield X_b.part(start, stop), h[start:stop]
