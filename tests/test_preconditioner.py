@@ -53,7 +53,9 @@ def objective_of(X, y, l2, l1=0.0, fit_intercept=True, sample_weight=None):
     n_classes = len(np.unique(y))
     loss = LogLoss() if n_classes == 2 else SoftmaxLoss(n_classes)
     codes = loss.encode(y == 1 if n_classes == 2 else y)
-    return Objective(make_source(X), codes, sample_weight, loss, ElasticNet(l1, l2), fit_intercept)
+    return Objective(
+        make_source(X, n_outputs=loss.n_outputs), codes, sample_weight, loss, ElasticNet(l1, l2), fit_intercept
+    )
 
 
 def fit(X, y, max_passes, sample_weight=None, **options):
@@ -620,11 +622,11 @@ def test_a_model_that_leads_astray_is_not_followed(n_good, monkeypatch):
 
 
 @pytest.mark.parametrize("make", [np.ascontiguousarray, sparse.csr_matrix])
-@pytest.mark.parametrize("n_classes, price", [(2, np.inf), (3, np.inf), (3, 0), (3, 5)])
+@pytest.mark.parametrize("n_classes, price", [(2, np.inf), (2, 0), (2, 5), (3, np.inf), (3, 0), (3, 5)])
 @pytest.mark.parametrize("fit_intercept", [False, True])
 @pytest.mark.parametrize("C", [1.0, np.inf])
 def test_truncated_newton(make, n_classes, price, fit_intercept, C, built, monkeypatch):
-    # Preconditioned by the diagonal, and for softmax by the blocks of a class: at once, or after some products.
+    # Preconditioned by the diagonal, and by the Hessian or its blocks of a class: at once, or after some products.
     taken = []
     take = TruncatedNewton._take_blocks
     monkeypatch.setattr(TruncatedNewton, "_take_blocks", lambda self: taken.append(self.here) or take(self))
@@ -637,6 +639,28 @@ def test_truncated_newton(make, n_classes, price, fit_intercept, C, built, monke
     fit(X, y, 40, weight, C=C, fit_intercept=fit_intercept)
     assert built[0] == "TruncatedNewton"
     assert bool(taken) == np.isfinite(price)
+
+
+def test_collinear_features_too_many_for_a_hessian_at_every_step(built, monkeypatch):
+    # Features that are sums of each other take hundreds of products by the diagonal, and dozens where the fifth buys a
+    # Hessian.
+    monkeypatch.setattr(_choice, "MAX_HESSIAN", 100)
+    rng = np.random.RandomState(0)
+    X = np.cumsum(rng.normal(size=(400, 200)), axis=1)
+    y = X[:, 60] - X[:, 90] + rng.logistic(size=400) > 0.0
+    n_products, product = [], Objective.hessian_product
+
+    def counted(*args, **options):
+        apply, diagonal = product(*args, **options)
+        return lambda step: n_products.append(1) or apply(step), diagonal
+
+    monkeypatch.setattr(Objective, "hessian_product", counted)
+    for price, least, most in ((np.inf, 200, np.inf), (5, 5, 100)):
+        n_products.clear()
+        monkeypatch.setattr(TruncatedNewton, "_price", lambda self, price=price: price)
+        fit(X, y, 30, C=10.0)
+        assert least <= len(n_products) <= most
+    assert set(built) <= {"TruncatedNewton", "HessianPreconditioner"}
 
 
 @pytest.mark.parametrize("C", [10.0, 1000.0])

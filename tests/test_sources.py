@@ -2,6 +2,7 @@
 
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from threading import current_thread, main_thread
 
 import numpy as np
 import pytest
@@ -209,6 +210,23 @@ def test_two_threads_change_no_digit(make, n_classes, monkeypatch):
     assert a.value == b.value
     assert a.violation == b.violation
     assert_array_equal(a.gradient, b.gradient)
+
+
+@pytest.mark.parametrize("make", [np.ascontiguousarray, sparse.csr_matrix])
+@pytest.mark.parametrize("is_small", [True, False])
+def test_threads_start_where_a_pass_over_all_outputs_is_long(make, is_small, monkeypatch):
+    monkeypatch.setattr(_base, "MAX_BLOCK_ROWS", 8)
+    if not is_small:
+        monkeypatch.setattr(_base, "SMALL_BYTES", 0)
+    X = make(np.random.RandomState(0).normal(size=(2000, P)))
+    sources = [make_source(X, 2, n_outputs) for n_outputs in (1, 10)]
+    one, ten = (source.nanoseconds for source in sources)
+    assert 1.5 * one < ten <= 10.0 * one, "what comes from memory does so once for all outputs"
+    monkeypatch.setattr(_base, "MIN_NANOSECONDS", 0.9 * ten)
+    for source, is_short in zip(sources, (True, False), strict=True):
+        threads = set()
+        source.sum_over_blocks(lambda X_b, rows, work, threads=threads: threads.add(current_thread()) or ())
+        assert (threads == {main_thread()}) == is_short
 
 
 @pytest.mark.parametrize("make", [np.ascontiguousarray, np.asfortranarray])

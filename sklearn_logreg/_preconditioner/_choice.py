@@ -57,11 +57,11 @@ def choose(objective):
         # What a sweep of coordinate descent costs on either.
         has_few_entries = size > LEAST_ROW_MODEL and size**2 > n_outputs * objective.source.n_entries
         nanoseconds = objective.curvature_nanoseconds(np.float32) + model_nanoseconds(size)
-        is_expensive = nanoseconds > MAX_PASSES * n_outputs * objective.source.nanoseconds
+        is_expensive = nanoseconds > MAX_PASSES * objective.source.nanoseconds
         if size > MAX_L1_HESSIAN or (has_few_entries and is_expensive):
             return WorkingSet, 0
         return of_hessian, size
-    in_row_space = ROW_SPACE_NANOSECONDS * n_rows**3 <= 100.0 * n_outputs * objective.source.nanoseconds
+    in_row_space = ROW_SPACE_NANOSECONDS * n_rows**3 <= 100.0 * objective.source.nanoseconds
     if objective.penalty and n_rows < min(objective.n_features, MAX_ROW_SPACE) and in_row_space:
         if size > MAX_HESSIAN or resolves(objective):
             return RowSpacePreconditioner, n_rows

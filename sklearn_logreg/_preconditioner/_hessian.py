@@ -46,7 +46,7 @@ def model_nanoseconds(size):
 
 def hessian_price(objective, dtype, n_free=None):
     """Passes that take as long as a Hessian, on all entries or on so many."""
-    of_pass = objective.shape[0] * objective.source.nanoseconds + OVERHEAD
+    of_pass = objective.source.nanoseconds + OVERHEAD
     if objective.penalty.l1:
         # The model is solved at every pass.
         of_pass += model_nanoseconds(np.prod(objective.shape) if n_free is None else n_free)

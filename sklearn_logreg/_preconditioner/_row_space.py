@@ -43,8 +43,8 @@ class RowSpacePreconditioner:
         jitter = JITTER * np.trace(K) / len(K) + np.finfo(float).tiny
         self.L = cholesky(K + jitter * np.eye(len(K)), jitter)
         self.reduced = type(objective)(
-            make_source(self.L), objective.codes, objective.weight, objective.loss, objective.penalty,
-            objective.fit_intercept,
+            make_source(self.L, n_outputs=objective.shape[0]), objective.codes, objective.weight, objective.loss,
+            objective.penalty, objective.fit_intercept,
         )  # fmt: skip
 
     def start(self, coef, prepare):

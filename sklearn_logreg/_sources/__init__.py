@@ -22,5 +22,5 @@ __all__ = [
 
 
 def make_source(X, n_threads=None, n_outputs=1):
-    """The source of validated data: an array, or a CSR matrix; blocks leave room for n_outputs numbers a row."""
+    """The source of validated data: an array, or a CSR matrix; predictions are of n_outputs numbers a row."""
     return (SparseSource if sparse.issparse(X) else DenseSource)(X, n_threads, n_outputs)

@@ -47,6 +47,7 @@ class Source:
     """
 
     _blocks: dict[int, Any]  # those that are kept, by their first row
+    nanoseconds: float  # of a pass, for all outputs, on one thread, roughly
     gram_nanoseconds: float  # of a weighted Gram matrix in single precision on one thread, roughly
     dense_gram_nanoseconds: float  # the same of rows that are made dense
     block: Callable[..., Any]  # block(rows, work): the rows as floats
@@ -61,14 +62,13 @@ class Source:
     # Memory that is kept from block to block, if that is best allocated in one piece.
     room_bytes = 0
 
-    def __init__(self, X, row_bytes, nanoseconds, n_threads):
+    def __init__(self, X, row_bytes, n_threads):
         self.X = X
         self.n_rows, self.n_features = X.shape
         self.n_entries = X.nnz if sparse.issparse(X) else X.size
         self.dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.dtype(np.float64)
         self.is_small = self.n_entries * self.dtype.itemsize <= SMALL_BYTES
         self.groups = self._in_groups(int(min(max(BLOCK_BYTES // row_bytes, 64), self.longer * MAX_BLOCK_ROWS)))
-        self.nanoseconds = nanoseconds  # of a pass on one thread, roughly
         self.n_threads = n_threads
 
     def _in_groups(self, block_rows):
