@@ -128,7 +128,7 @@ def test_gradient_is_the_derivative_of_the_value(options):
 @pytest.mark.parametrize("fit_intercept", [False, True])
 def test_curvature_by_a_five_point_stencil(n_classes, softmax, storage, weighted, fit_intercept, monkeypatch):
     # The Hessian of the mean loss in standardised coordinates is the derivative of its gradient there.
-    monkeypatch.setattr(_objective, "BETWEEN_ENTRIES", 400)  # so that a block takes several parts
+    monkeypatch.setattr(_objective, "BETWEEN_ENTRIES", 40)  # so that a block takes several parts
     problem = make_problem(
         n_classes, storage, weighted, fit_intercept=fit_intercept, softmax=softmax, C=np.inf, l1_ratio=0.0
     )
