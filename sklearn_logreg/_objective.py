@@ -32,7 +32,7 @@ from scipy.optimize import minimize_scalar
 from ._sources import SMALL_BYTES, Workspace, in_precision
 
 # Numbers held at a time while the Hessian of softmax is formed: 16 MiB of them, or as many as it has itself (usps took
-# four fifths of the time that way); or a block of a class has.
+# four fifths of the time that way), or at least one block of a class.
 BETWEEN_ENTRIES = 2**21
 # Logarithms of the least and the largest share of a step that was too long.
 SHARES = -7.0, -0.35
@@ -367,7 +367,10 @@ class Objective:
         return H
 
     def class_curvatures(self, here, exact=False, dtype=np.float64, features=slice(None)):
-        """The same for each class by itself: the diagonal blocks, shape (n_outputs, q, q) or less on some features."""
+        """The same for each class by itself: the diagonal blocks, shape (n_outputs, q, q) or less on some features.
+
+        Reads every row once, or once for each few classes where blocks are large.
+        """
         largest, gram = self._largest_weight(), self.source.gram
         scale = self._curvature_scale(largest, features)
         n_outputs, size = self.shape[0], len(scale)
@@ -383,10 +386,14 @@ class Objective:
         H = np.empty((n_outputs, size, size))
         # Each thread holds what it has summed: of ten classes of 784 features at once, more than the data.
         n_together = max(BETWEEN_ENTRIES // size**2, 1)
+        share = min(n_together / n_outputs, 1.0) * (size / self.shape[1]) ** 2
+        nanoseconds = max(share * self.class_curvatures_nanoseconds(dtype), self.source.nanoseconds)
         for start in range(0, n_outputs, n_together):
             classes = slice(start, start + n_together)
-            H[classes] = self.source.sum_over_blocks(sums, self.class_curvatures_nanoseconds(dtype))
-        H /= np.multiply.outer(scale, scale)
+            for k, H_k in enumerate(self.source.sum_over_blocks(sums, nanoseconds), start):
+                H[k] = H_k
+        H /= scale
+        H /= scale[:, None]
         return H
 
     def _largest_weight(self):

@@ -422,6 +422,26 @@ def test_with_l1_and_collinear_features(seed, l1_ratio, C, dtypes, monkeypatch):
     assert model.loss_ - better.loss_ <= model.duality_gap_ + ROUNDING
 
 
+@pytest.mark.parametrize("n_classes, C", [(2, 2.0), (2, 50.0), (3, 2.0)])
+@pytest.mark.parametrize("tol", [1e-2, 1e-3])
+def test_with_l1_the_step_may_lead_to_weights_that_the_fit_left_out(n_classes, C, tol, monkeypatch):
+    # Far from the optimum, one step along correlated features takes others beyond l1, which shrinks the dual point: the
+    # bound was up to 40 times the truth while the model did not know them.
+    monkeypatch.setattr("sklearn_logreg._preconditioner._choice.LEAST_PARTIAL", 0)
+    monkeypatch.setattr("sklearn_logreg._preconditioner._partial_hessian.LEAST_ENTERING", 10)
+    rng = np.random.RandomState(1)
+    X = rng.normal(size=(400, 120))
+    for j in range(1, 120):
+        X[:, j] = 0.95 * X[:, j - 1] + np.sqrt(1.0 - 0.95**2) * X[:, j]
+    raw = X[:, ::7] @ rng.normal(size=(18, n_classes)) + rng.gumbel(size=(400, n_classes))
+    y = raw.argmax(axis=1)
+    model = LogisticRegression(C=C, l1_ratio=1.0, tol=tol).fit(X, y)
+    best = fit_quietly(LogisticRegression(C=C, l1_ratio=1.0, tol=1e-12), X, y)
+    excess = model.loss_ - best.loss_
+    assert excess > 1e-9, "meant to end far from the optimum"
+    assert excess <= model.duality_gap_ <= 1.5 * excess + 1e-14
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_of_softmax_by_products_alone_on_features_far_from_zero(seed, monkeypatch):
     # Without intercept nothing centres them: conjugate gradients do not get far, and a Hessian is taken after all; the

@@ -33,7 +33,9 @@ class Problem:
         codes = loss.encode(y if softmax or k > 2 else y == self.classes[1])
         S = X.shape[0] if sample_weight is None else sample_weight.sum()
         penalty = ElasticNet(l1_ratio / (C * S), (1.0 - l1_ratio) / (C * S))
-        self.objective = Objective(make_source(X), codes, sample_weight, loss, penalty, fit_intercept)
+        self.objective = Objective(
+            make_source(X, n_outputs=loss.n_outputs), codes, sample_weight, loss, penalty, fit_intercept
+        )
         self.shape = self.objective.shape
 
     def parts(self, coef):
@@ -128,7 +130,7 @@ def test_gradient_is_the_derivative_of_the_value(options):
 @pytest.mark.parametrize("fit_intercept", [False, True])
 def test_curvature_by_a_five_point_stencil(n_classes, softmax, storage, weighted, fit_intercept, monkeypatch):
     # The Hessian of the mean loss in standardised coordinates is the derivative of its gradient there.
-    monkeypatch.setattr(_objective, "BETWEEN_ENTRIES", 40)  # so that a block takes several parts
+    monkeypatch.setattr(_objective, "BETWEEN_ENTRIES", 60)  # so that a block takes several parts
     problem = make_problem(
         n_classes, storage, weighted, fit_intercept=fit_intercept, softmax=softmax, C=np.inf, l1_ratio=0.0
     )

@@ -182,7 +182,7 @@ def test_two_classes_written_as_softmax_give_the_binary_probabilities(solver, l1
     s = np.random.RandomState(0).randint(0, 4, size=200).astype(float) if weighted else None
 
     def probabilities(loss, codes, penalty):
-        objective = Objective(make_source(X), codes, s, loss, penalty, True)
+        objective = Objective(make_source(X, n_outputs=loss.n_outputs), codes, s, loss, penalty, True)
         coef, trace = np.zeros(objective.shape), Trace(1e-9, 20_000)
         if solver == "preconditioned":
             result = descend(objective, coef, trace, np.random.RandomState(0))

@@ -19,7 +19,7 @@ ROUGH = 1e-3
 SHARP = 1e-11
 # Products that must cost less than a Hessian for a try with them.
 LEAST_PRODUCTS = 4
-# Times that the own model may say anew which weights are zero.
+# Times that a model may say anew which weights are zero.
 MAX_SUPPORTS = 4
 # With L1, what the model of that step may leave of a feature's gradient, against l1: by so much the dual point is
 # shrunk.  And how far the model is solved for that, against the violation at hand: at least, and with a Hessian at
@@ -147,10 +147,33 @@ def _on_support(objective, here, preconditioner, max_products):
         coef = there.coef + step + objective.unstandardise(rest)
         gradient = here.standardised + counted(objective.standardise(coef - here.coef))
         there = replace(here, coef=coef, standardised=gradient)
+        if _beyond(objective, there)[~preconditioner.free[:, :p]].any():
+            break
         by_intercept = np.abs(gradient[:, p:]).sum(axis=1, keepdims=True)
         if is_small(0.1 * (objective.distance(there) * objective.scale + by_intercept * np.abs(objective.mean))):
             return coef - here.coef
     return None
+
+
+def _beyond(objective, there):
+    """Which weights that are zero there have a gradient beyond what may shrink the dual point."""
+    is_zero = there.coef[:, : objective.n_features] == 0.0
+    return is_zero & (objective.distance(there) * objective.scale > SHRUNK * objective.penalty.l1)
+
+
+def _exact_step(objective, here, exact, accuracy):
+    """The step to the minimum of the exact model, with all weights that would leave zero where it leads."""
+    step = exact.step(here, 0.0, accuracy)[0]
+    if exact.free.all():
+        return step
+    product, _ = objective.hessian_product(here, exact=True)
+    for _ in range(MAX_SUPPORTS):
+        gradient = here.standardised + product(objective.standardise(step))
+        there = replace(here, coef=here.coef + step, standardised=gradient)
+        if not exact.hold(_beyond(objective, there)):
+            break
+        step = exact.step(here, 0.0, accuracy)[0]
+    return step
 
 
 def _proximal_newton_step(objective, here, n_passes, preconditioner):
@@ -177,4 +200,4 @@ def _proximal_newton_step(objective, here, n_passes, preconditioner):
         step = _on_support(objective, here, preconditioner, 0.5 * products)
         if step is not None:
             return step
-    return exact.step(here, 0.0, np.clip(accuracy, MOST_ACCURATE, MODEL_ACCURACY))[0]
+    return _exact_step(objective, here, exact, np.clip(accuracy, MOST_ACCURATE, MODEL_ACCURACY))

@@ -27,6 +27,11 @@ DENSE = 0.75
 class PartialHessian(HessianPreconditioner):
     """The Hessian on some of the weights; where too many are not zero, the model on the weighted rows takes over."""
 
+    def __init__(self, objective, exact=False):
+        super().__init__(objective, exact)
+        # Weights that are in whatever their distance.
+        self.held = np.zeros((objective.shape[0], objective.n_features), bool)
+
     def start_from(self, sample, here, pseudo_rows):
         if self.wanted(here).all():
             # Else it lacks what leaves zero on all rows.
@@ -50,7 +55,7 @@ class PartialHessian(HessianPreconditioner):
         wanted, p = np.ones(self.free.shape, bool), self.objective.n_features
         distance, is_in = self.objective.distance(here), here.coef[:, :p] != 0.0
         n_in = int(np.count_nonzero(is_in))
-        if n_in >= DENSE * is_in.size and is_in.size <= MAX_L1_HESSIAN:
+        if self._has_room_for_all(n_in):
             return wanted
         n_more = min(max(LEAST_ENTERING, int(ENTERING * n_in)), MAX_L1_HESSIAN - n_in)
         if n_more < LEAST_ENTERING:
@@ -60,8 +65,15 @@ class PartialHessian(HessianPreconditioner):
         n_more = min(n_more, max(int(np.count_nonzero(distance)), 1 - n_in))
         if n_more > 0:
             is_in.flat[np.argpartition(distance, -n_more, axis=None)[-n_more:]] = True
-        wanted[:, :p] = is_in
+        wanted[:, :p] = is_in | self.held
         return wanted
+
+    def hold(self, weights):
+        """Take a Hessian with these weights too, a boolean array: were some of them not in?"""
+        self.held |= weights
+        is_wider = bool(np.any(self.held & ~self.free[:, : self.objective.n_features]))
+        self.is_ready = self.is_ready and not is_wider
+        return is_wider
 
     def look(self, here):
         self._set_free(self.wanted(here))
@@ -75,5 +87,12 @@ class PartialHessian(HessianPreconditioner):
 
     def _is_too_large(self, here):
         """Are more weights not zero than there is room for?  A sample, with one L2 a feature, has no other model."""
-        n_weights = np.count_nonzero(here.coef[:, : self.objective.n_features])
-        return n_weights > MAX_L1_HESSIAN - LEAST_ENTERING and np.ndim(self.objective.penalty.l2) == 0
+        if np.ndim(self.objective.penalty.l2):
+            return False
+        n_in = np.count_nonzero(here.coef[:, : self.objective.n_features])
+        return n_in > MAX_L1_HESSIAN - LEAST_ENTERING and not self._has_room_for_all(n_in)
+
+    def _has_room_for_all(self, n_in):
+        """Are so many weights not zero that it is formed on all, and these not too many?"""
+        size = self.objective.shape[0] * self.objective.n_features
+        return n_in >= DENSE * size and size <= MAX_L1_HESSIAN

@@ -21,12 +21,14 @@ POWER = 0.4
 MARGIN = 0.8
 # Products with the Hessian in one step.
 MAX_PRODUCTS = 200
-# Time of a product against that of a pass for each class, as X is multiplied by one matrix instead of many vectors; and
-# of a Cholesky factor against the cube of its size: as measured from 500 x 200, 50 classes, to 20 000 x 300, 5 classes.
+# Time of a product against that of a pass, for softmax, as X is multiplied by one matrix instead of many vectors (it is
+# the same for two classes); and of a Cholesky factor against the cube of its size: as measured from 500 x 200, 50
+# classes, to 20 000 x 300, 5 classes.
 OF_PRODUCT = 0.4
 FACTOR_NANOSECONDS = 0.05
-# Numbers in all blocks together: 128 MiB.  Of two classes the only block is the Hessian itself; without it usps
-# interpolated to 2500 features took 12 s instead of 4.6 s at C = 1 and 104 s instead of 17 s at C = 100.
+# Numbers in all blocks together: 128 MiB, and some times as much while they are formed.  Of two classes the only block
+# is the Hessian itself; without it usps interpolated to 2500 features took 12 s instead of 4.6 s at C = 1 and 104 s
+# instead of 17 s at C = 100.  With a fourth of it ten classes of 784 features had no blocks: five times the time.
 MAX_BLOCK_ENTRIES = 2**24
 # Steps after which the diagonal is taken anew, beginning with the second: at zero weights it is the same for all.
 REFRESH = 5

@@ -109,7 +109,7 @@ class SparseSource(Source):
         if p < self.n_features:
             X_b = X_b.of_features(features)
         G = np.zeros((p + intercept, p + intercept))
-        if self.prefers_dense:
+        if self.prefers_dense or p <= NARROW:
             X_b, mean = X_b.with_data(X_b.data.astype(dtype, copy=False)), mean.astype(dtype)
             for part, h_part in self._parts(X_b, h):
                 root = in_precision(np.sqrt(h_part), dtype, is_squared=True)
