@@ -641,6 +641,23 @@ def test_truncated_newton(make, n_classes, price, fit_intercept, C, built, monke
     assert bool(taken) == np.isfinite(price)
 
 
+@pytest.mark.parametrize("is_correlated", [False, True])
+@pytest.mark.parametrize("fit_intercept", [False, True])
+def test_a_dear_hessian_waits_until_the_passes_left_are_dearer(fit_intercept, is_correlated, built, monkeypatch):
+    n_taken, curvature = [], Objective.curvature
+    monkeypatch.setattr(Objective, "curvature", lambda *args: n_taken.append(1) or curvature(*args))
+    rng = np.random.RandomState(0)
+    X = rng.normal(size=(3000, 300))
+    raw = X[:, :20].sum(axis=1)
+    if is_correlated:
+        X = np.cumsum(X, axis=1)
+    y = raw + 3.0 * rng.logistic(size=3000) > 5.0
+    # The diagonal tells nothing of features that are sums of each other.
+    fit(1e3 * X, y, 40, C=1e-6, fit_intercept=fit_intercept)
+    assert set(built) == {"HessianPreconditioner"}
+    assert bool(n_taken) == is_correlated
+
+
 def test_collinear_features_too_many_for_a_hessian_at_every_step(built, monkeypatch):
     # Features that are sums of each other take hundreds of products by the diagonal, and dozens where the fifth buys a
     # Hessian.

@@ -37,6 +37,11 @@ OVERHEAD = 100_000
 # save less than a look at what it lost takes, and fits of breast_cancer take a tenth less time with a Hessian at every
 # step.  On larger data that takes up to a third more (phishing).
 CHEAP = 200_000
+# Passes that a Hessian must cost for the diagonal and curvature pairs to have a try first, with two classes; and the
+# passes of that try, after which the rate of convergence decides.  On data of 600 to 1600 features at C = 0.01 to 100,
+# correlated, images, or with nothing to do with each other, fits took 0.83 of the time, 0.5 to 1.3.
+DEAR = 10.0
+TRIAL = 4
 
 
 def model_nanoseconds(size):
@@ -82,6 +87,7 @@ class HessianPreconditioner(Preconditioner):
         self.free = np.ones(objective.shape, bool)
         if objective.penalty.l1:
             self._set_free(self.free)
+        self.waits = False  # on the diagonal alone
         self.violations = []
         self.used = self.n_bought = 0
 
@@ -104,14 +110,30 @@ class HessianPreconditioner(Preconditioner):
         """The step and the slope; ``accuracy`` is the share of the violation to which a model with L1 is solved."""
         self.violations.append(here.violation)
         self.used += 1
-        if not self.is_ready or self._pays(tol):
+        if not self.is_ready and self._may_wait(here):
+            self._take_diagonal(here)
+        elif not self.is_ready or self._pays(tol):
             self.look(here)
         if self.objective.penalty.l1:
             return self._proximal_step(here, accuracy)
         return super().step(here, tol)
 
+    def _may_wait(self, here):
+        """Is its diagonal known, as all weights are zero, and a Hessian dear?  On a sample it is not."""
+        penalty, W = self.objective.penalty, here.coef[:, : self.objective.n_features]
+        has_one_l2 = np.ndim(penalty.l2) == 0 and penalty.l2 > 0.0 and not penalty.l1
+        return has_one_l2 and len(W) == 1 and not W.any() and self.price >= DEAR
+
+    def _take_diagonal(self, here):
+        """Its diagonal where all weights are zero: in standardised coordinates all features curve alike."""
+        raw = here.coef[:, self.objective.n_features :].sum(axis=1)
+        curvatures = self.objective.loss.curvature(raw) + self.objective.l2.ravel()
+        self.inverse = lambda gradient: gradient / curvatures
+        self.is_ready = self.waits = True
+
     def look(self, here):
         """Take the Hessian here."""
+        self.waits = False
         exact = self.exact or here.violation < NEAR
         self._take(self._curvature(here, exact))
         if self.dtype == np.float32:
@@ -151,7 +173,9 @@ class HessianPreconditioner(Preconditioner):
         return passes_left > self.price + 3.0
 
     def _service(self):
-        """Passes for which a Hessian serves at least."""
+        """Passes for which a Hessian, or its diagonal, serves at least."""
+        if self.waits:
+            return TRIAL
         is_softmax = self.objective.shape[0] > 1
         if self.objective.penalty.l1:
             return 0 if self.is_cheap or is_softmax else L1_SERVICE
