@@ -14,6 +14,7 @@ class ElasticNet:
     def __init__(self, l1, l2):
         self.l1 = l1
         self.l2 = l2
+        self.is_uniform = np.ndim(l2) == 0  # one L2 for all features; a sample of the rows has one a feature
         self._is_there = bool(l1 or np.any(l2))
 
     def value(self, W):

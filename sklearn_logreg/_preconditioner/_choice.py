@@ -13,7 +13,7 @@ from ._row_space import RowSpacePreconditioner, resolves
 from ._truncated_newton import TruncatedNewton
 from ._working_set import WorkingSet
 
-# Unknowns up to which a Hessian is formed and factorised.
+# Unknowns up to which a Hessian is formed and factorised; with more, conjugate gradients may still buy one.
 MAX_HESSIAN = 2000
 # With L1 it replaces a model on the weighted rows: unknowns up to which it does however few the rows.
 LEAST_ROW_MODEL = 300
@@ -48,7 +48,7 @@ def choose(objective):
     size = n_outputs * q
     if objective.penalty.l1:
         # A sample has one L2 a feature, which the model on the rows does not know.
-        is_sample = np.ndim(objective.penalty.l2) > 0
+        is_sample = not objective.penalty.is_uniform
         is_wide = n_outputs > 1 and q > FEATURES_A_CLASS * n_outputs
         is_dense = objective.source.n_entries == n_rows * objective.n_features
         of_hessian = PartialHessian if size > LEAST_PARTIAL else HessianPreconditioner

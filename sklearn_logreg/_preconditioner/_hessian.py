@@ -121,8 +121,8 @@ class HessianPreconditioner(Preconditioner):
     def _may_wait(self, here):
         """Is its diagonal known, as all weights are zero, and a Hessian dear?  On a sample it is not."""
         penalty, W = self.objective.penalty, here.coef[:, : self.objective.n_features]
-        has_one_l2 = np.ndim(penalty.l2) == 0 and penalty.l2 > 0.0 and not penalty.l1
-        return has_one_l2 and len(W) == 1 and not W.any() and self.price >= DEAR
+        has_l2_alone = penalty.is_uniform and penalty.l2 > 0.0 and not penalty.l1
+        return has_l2_alone and len(W) == 1 and not W.any() and self.price >= DEAR
 
     def _take_diagonal(self, here):
         """Its diagonal where all weights are zero: in standardised coordinates all features curve alike."""

@@ -145,14 +145,19 @@ def _on_support(objective, here, preconditioner, max_products):
         if not is_done(residual):
             break
         coef = there.coef + step + objective.unstandardise(rest)
-        gradient = here.standardised + counted(objective.standardise(coef - here.coef))
-        there = replace(here, coef=coef, standardised=gradient)
+        there = _by_model(objective, here, counted, coef)
         if _beyond(objective, there)[~preconditioner.free[:, :p]].any():
             break
-        by_intercept = np.abs(gradient[:, p:]).sum(axis=1, keepdims=True)
+        by_intercept = np.abs(there.standardised[:, p:]).sum(axis=1, keepdims=True)
         if is_small(0.1 * (objective.distance(there) * objective.scale + by_intercept * np.abs(objective.mean))):
             return coef - here.coef
     return None
+
+
+def _by_model(objective, here, product, coef):
+    """The evaluation at coef but for its value, by the quadratic model at here, of which ``product`` is the Hessian."""
+    gradient = here.standardised + product(objective.standardise(coef - here.coef))
+    return replace(here, coef=coef, standardised=gradient)
 
 
 def _beyond(objective, there):
@@ -168,8 +173,7 @@ def _exact_step(objective, here, exact, accuracy):
         return step
     product, _ = objective.hessian_product(here, exact=True)
     for _ in range(MAX_SUPPORTS):
-        gradient = here.standardised + product(objective.standardise(step))
-        there = replace(here, coef=here.coef + step, standardised=gradient)
+        there = _by_model(objective, here, product, here.coef + step)
         if not exact.hold(_beyond(objective, there)):
             break
         step = exact.step(here, 0.0, accuracy)[0]

@@ -87,7 +87,7 @@ class PartialHessian(HessianPreconditioner):
 
     def _is_too_large(self, here):
         """Are more weights not zero than there is room for?  A sample, with one L2 a feature, has no other model."""
-        if np.ndim(self.objective.penalty.l2):
+        if not self.objective.penalty.is_uniform:
             return False
         n_in = np.count_nonzero(here.coef[:, : self.objective.n_features])
         return n_in > MAX_L1_HESSIAN - LEAST_ENTERING and not self._has_room_for_all(n_in)

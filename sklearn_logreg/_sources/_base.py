@@ -62,12 +62,14 @@ class Source:
     # Memory that is kept from block to block, if that is best allocated in one piece.
     room_bytes = 0
 
-    def __init__(self, X, row_bytes, n_threads):
+    def __init__(self, X, row_bytes, n_threads, n_outputs):
         self.X = X
+        self.n_outputs = n_outputs
         self.n_rows, self.n_features = X.shape
         self.n_entries = X.nnz if sparse.issparse(X) else X.size
         self.dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.dtype(np.float64)
         self.is_small = self.n_entries * self.dtype.itemsize <= SMALL_BYTES
+        row_bytes = max(row_bytes, 8 * n_outputs)
         self.groups = self._in_groups(int(min(max(BLOCK_BYTES // row_bytes, 64), self.longer * MAX_BLOCK_ROWS)))
         self.n_threads = n_threads
 

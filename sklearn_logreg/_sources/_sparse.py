@@ -62,8 +62,7 @@ class SparseSource(Source):
     def __init__(self, X, n_threads=None, n_outputs=1):
         n, p = X.shape
         per_row = X.nnz / max(n, 1) + 1.0
-        super().__init__(X, max(12 * per_row, 8 * n_outputs), n_threads)
-        self.n_outputs = n_outputs
+        super().__init__(X, 12 * per_row, n_threads, n_outputs)
         self.nanoseconds = n_outputs * (3.0 * X.nnz + 10.0 * n)
         # Density above which rows are made dense for BLAS; in single precision w8a's Hessian takes as long either way.
         # With a few features digits matter more: those far from zero are centred first.
