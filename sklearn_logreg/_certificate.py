@@ -38,19 +38,28 @@ MAX_NEWTON = 30
 # No probability of a dual point is changed by a larger share of itself, but one below RARE may grow by any.
 MAX_TILT = 0.9
 RARE = 1e-3
+# Tilt of any row up to which a step is short.
+SHORT = 0.1
 # Excess weight of a class, against the total, that is rounding: as it comes, and after it was made up for.
 EXACT = 1e-14
 FEASIBLE = 1e-12
 
 
-def duality_gap(objective, coef, value, ahead, step):
-    """The bound at coef, where J is ``value``, by the probabilities at ahead tilted by step; nan where none is finite.
+def duality_gap(objective, here, ahead, step, curved=None):
+    """The bound at an evaluation, by the probabilities at ahead tilted by step; nan where none is finite.
 
-    Reads every row once more; three times if the step leaves some weight of a class, and more if it is too long.
+    With the product of the step and the Hessian of J, ``curved``, in standardised coordinates, a short step needs no
+    look at the data.  Otherwise every row is read once more; three times if the step leaves some weight of a class, and
+    more if it is too long.
     """
     if not objective.penalty:
         return np.nan
-    gap = _bound(objective, coef, ahead, step, EXACT)
+    coef, value = here.coef, here.value
+    gap = np.inf
+    if curved is not None and ahead is coef:
+        gap = _bound_of_short_step(objective, here, step, curved)
+    if not np.isfinite(gap):
+        gap = _bound(objective, coef, ahead, step, EXACT)
     if gap is None:
         gap = _feasible_bound(objective, coef, ahead, step)
     if not np.isfinite(gap):
@@ -64,6 +73,49 @@ def duality_gap(objective, coef, value, ahead, step):
         gap = _bound(objective, coef, constant, np.zeros_like(step), FEASIBLE)
     # The true classes themselves are one too, at which the bound is J.  Rounding may take it below zero.
     return min(max(gap, 0.0), value) if gap is not None and gap < value else value
+
+
+def _bound_of_short_step(objective, here, step, curved):
+    """The bound by the Hessian alone: inf if the step is long for some row, or if some class has not its weight.
+
+    Where no tilt is larger than R <= 1, KL(q || p) <= (1 + R)/2 sum_k p_k t_k^2, the mean of which is the Hessian of
+    the mean loss, twice times the step; and V is its gradient plus the Hessian times the step.
+    """
+    p, u = objective.n_features, objective.standardise(step)
+    by_loss = curved - objective.l2 * u
+    # V + l2 W
+    rest = here.standardised + by_loss
+    if np.abs(rest[:, p:]).max(initial=0.0) > EXACT:
+        return np.inf
+    largest = _largest_tilt(objective, step, u)
+    if largest > SHORT:
+        return np.inf
+    rest = objective.unstandardise_gradient(rest)[:, :p]
+    with np.errstate(over="ignore"):
+        of_rest = 0.5 * np.sum(rest**2 / objective.penalty.l2)
+    return float(0.5 * (1.0 + largest) * np.vdot(u, by_loss) + of_rest)
+
+
+def _largest_tilt(objective, step, u):
+    """At least as much as any tilt; ``u`` is the step in standardised coordinates.
+
+    |t| is at most the range of the changes of a row's raw predictions, and these at most |u| |z|, where s |z|^2 is
+    at most the total weight times the number of features, of which each has mean square 1.  What varies by rounding
+    only, and has no scale of its own, has at most (8 eps mean)^2.
+    """
+    weight = objective.weight
+    least = 1.0 if weight is None else weight.min(where=weight > 0.0, initial=np.inf)
+    with np.errstate(over="ignore"):
+        steady = 8.0 * np.finfo(objective.source.dtype).eps * objective.mean
+        mean_square = objective.fit_intercept + np.maximum(steady**2, 1.0).sum()
+        largest = np.sqrt(2.0 * objective.total_weight / least * mean_square) * np.sqrt(np.vdot(u, u))
+    if largest > SHORT and objective.has_room:
+        p = objective.n_features
+        change = objective.source.project(step[:, :p]) + step[:, p:].sum(axis=1, keepdims=True)
+        if weight is not None:
+            change = change[:, weight > 0.0]
+        largest = np.ptp(change, axis=0).max() if len(change) > 1 else np.abs(change).max()
+    return largest
 
 
 def _feasible_bound(objective, coef, ahead, step):

@@ -273,8 +273,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
             status, found = diagnose(objective, result, X, y)
             coef = objective.centre(result.evaluation.coef)
             ahead = result.ahead or look_ahead(objective, result.evaluation, trace.n_passes, None)
-            # At the point itself, not at coef: the certificate is cheaper where the point ahead is the same array.
-            gap = duality_gap(objective, result.evaluation.coef, result.evaluation.value, *ahead)
+            gap = duality_gap(objective, result.evaluation, *ahead)
             stable_rate = self._stable_rate(objective, status, trace.n_passes)
 
         if lines:

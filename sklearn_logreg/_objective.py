@@ -425,57 +425,9 @@ class Objective:
         """Time that :meth:`class_curvatures` takes on one thread, roughly."""
         return self.shape[0] / 4 * np.dtype(dtype).itemsize * self.source.gram_nanoseconds
 
-    def hessian_product(self, here, exact=False, with_diagonal=False):
-        """The Hessian of J, as a function of a step in standardised coordinates, and its diagonal.
-
-        Without ``with_diagonal``, its mean for each class instead.  Reads every row once for each product, and where
-        too much would have to be kept, once more and once before.
-        """
-        n_outputs, l2 = self.shape[0], self.l2
-        # What ``curve`` gives, of all rows.
-        kept = self._room()
-
-        def curve(X_b, rows, work):
-            """Of each row of a block the second derivative of the loss; for softmax, the probabilities."""
-            raw, codes = self._raw_at(here, X_b, rows, work), None if exact else self.codes[rows]
-            if n_outputs == 1:
-                return self.loss.curvature(raw, codes)
-            # A copy, as a product makes its own raw predictions in the same memory.
-            return self.loss.curving_probabilities(raw, codes).copy()
-
-        def look(X_b, rows, work):
-            curved = curve(X_b, rows, work)
-            if kept is not None:
-                kept[:, rows] = curved
-            h = curved if n_outputs == 1 else curved * (1.0 - curved)
-            if self.weight is not None:
-                h = h * self.weight[rows]
-            return h.sum(axis=1), *(self.source.second_moments(h, X_b) if with_diagonal else ())
-
-        total, *moments = self.source.sum_over_blocks(look)
-        diagonal = np.repeat(total[:, None], self.shape[1], axis=1)
-        if with_diagonal:
-            first, second = moments
-            by_feature = second - 2.0 * self.mean * first + self.mean**2 * total[:, None]
-            self._split(diagonal)[0][:] = by_feature / self.scale**2
-
-        def product(step):
-            V, c = self._split(self.unstandardise(step).astype(self.source.dtype, copy=False))
-
-            def sums(X_b, rows, work):
-                curved = curve(X_b, rows, work) if kept is None else kept[:, rows]
-                D = self._raw(V, c, X_b, work)
-                D *= curved
-                if n_outputs > 1:
-                    D -= curved * D.sum(axis=0)
-                if self.weight is not None:
-                    D *= self.weight[rows]
-                return (self._gradient(D, X_b, work),)
-
-            (out,) = self.source.sum_over_blocks(sums)
-            return self.standardise_gradient(out / self.total_weight) + l2 * step
-
-        return product, np.maximum(diagonal / self.total_weight, 0.0) + l2
+    def hessian(self, here, exact=False):
+        """The Hessian of J here, which is not formed."""
+        return Hessian(self, here, exact)
 
     def sample(self, n_rows, random_state):
         """The objective on a sample of rows, drawn in proportion to their weight, at the same C.
@@ -513,6 +465,93 @@ class Objective:
         s = s / self.total_weight
         largest = self.source.largest_eigenvalue(s, self.fit_intercept, MAX_GRAM)
         return self.loss.curvature_bound * largest + float(np.max(self.penalty.l2))
+
+
+class Hessian:
+    """The Hessian of J at an evaluation, in standardised coordinates: products with it, and its diagonal.
+
+    Each reads every row once, and the first of them, or all where too much would have to be kept, once more.
+    """
+
+    def __init__(self, objective, here, exact):
+        self.objective = objective
+        self.here = here
+        self.exact = exact
+        self.room = objective._room()
+        self.kept = None  # what ``_curve`` gave, of all rows
+
+    def _curve(self, X_b, rows, work):
+        """Of each row of a block the second derivative of the loss; for softmax, the probabilities."""
+        if self.kept is not None:
+            return self.kept[:, rows]
+        objective = self.objective
+        raw, codes = objective._raw_at(self.here, X_b, rows, work), None if self.exact else objective.codes[rows]
+        if objective.shape[0] == 1:
+            curved = objective.loss.curvature(raw, codes)
+        else:
+            # A copy, as a product makes its own raw predictions in the same memory.
+            curved = objective.loss.curving_probabilities(raw, codes).copy()
+        if self.room is not None:
+            self.room[:, rows] = curved
+        return curved
+
+    def product(self, step):
+        """The Hessian times a step."""
+        objective = self.objective
+        V, c = objective._split(objective.unstandardise(step).astype(objective.source.dtype, copy=False))
+
+        def sums(X_b, rows, work):
+            curved = self._curve(X_b, rows, work)
+            D = objective._raw(V, c, X_b, work)
+            D *= curved
+            if len(D) > 1:
+                D -= curved * D.sum(axis=0)
+            if objective.weight is not None:
+                D *= objective.weight[rows]
+            return (objective._gradient(D, X_b, work),)
+
+        (out,) = objective.source.sum_over_blocks(sums)
+        self.kept = self.room
+        return objective.standardise_gradient(out / objective.total_weight) + objective.l2 * step
+
+    def diagonal(self, of_features=True):
+        """Its diagonal; not ``of_features``: the mean of that for each class."""
+        objective = self.objective
+
+        def sums(X_b, rows, work):
+            h = self._curve(X_b, rows, work)
+            if len(h) > 1:
+                h = h * (1.0 - h)
+            if objective.weight is not None:
+                h = h * objective.weight[rows]
+            return h.sum(axis=1), *(objective.source.second_moments(h, X_b) if of_features else ())
+
+        total, *moments = objective.source.sum_over_blocks(sums)
+        self.kept = self.room
+        diagonal = np.repeat(total[:, None], objective.shape[1], axis=1)
+        if of_features:
+            first, second = moments
+            by_feature = second - 2.0 * objective.mean * first + objective.mean**2 * total[:, None]
+            objective._split(diagonal)[0][:] = by_feature / objective.scale**2
+        return np.maximum(diagonal / objective.total_weight, 0.0) + objective.l2
+
+    def of_intercepts(self):
+        """Its entries at the intercepts, (n_outputs, n_outputs)."""
+        objective = self.objective
+
+        def sums(rows, work):
+            curved = self._curve(None if self.kept is not None else objective.source.block(rows, work), rows, work)
+            weighted = curved if objective.weight is None else curved * objective.weight[rows]
+            return (weighted @ curved.T if len(curved) > 1 else weighted.sum(axis=1),)
+
+        (H,) = objective.source.sum_over_rows(sums)
+        self.kept = self.room
+        H = H.reshape(len(H), -1) / objective.total_weight
+        if len(H) == 1:
+            return H
+        # p_k (1 - p_k) is the sum of p_k p_l over the others: no difference of large numbers.
+        np.fill_diagonal(H, 0.0)
+        return np.diag(H.sum(axis=1)) - H
 
 
 def _between_classes(Z, P, features, work):

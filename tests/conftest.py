@@ -15,6 +15,8 @@ from scipy.special import expit, log_softmax, softmax
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.exceptions import ConvergenceWarning
 
+from sklearn_logreg._preconditioner._look_ahead import Ahead
+
 DATA = Path(__file__).parent / "data"
 SOLVERS = ["gd", "nesterov", "preconditioned"]
 
@@ -135,7 +137,7 @@ def look_not_ahead(monkeypatch):
     """Take the returned point itself for the certificate, whatever the solver, and nothing more."""
     for module in ("_estimator", "_preconditioner._descent"):
         target = f"sklearn_logreg.{module}.look_ahead"
-        monkeypatch.setattr(target, lambda _, here, *others: (here.coef, np.zeros_like(here.coef)))
+        monkeypatch.setattr(target, lambda _, here, *others: Ahead(here.coef, np.zeros_like(here.coef)))
 
 
 def make_classes(n=200, p=5, n_classes=2, seed=0, noise=1.0, scale=1.0):

@@ -27,7 +27,7 @@ from scipy.special import entr, expit, kl_div, softmax
 from sklearn.datasets import load_breast_cancer
 from sklearn.preprocessing import scale
 
-from sklearn_logreg import LogisticRegression, _certificate
+from sklearn_logreg import LogisticRegression, _certificate, _estimator
 from sklearn_logreg._certificate import duality_gap
 from sklearn_logreg._losses import LogLoss, SoftmaxLoss
 from sklearn_logreg._objective import Objective
@@ -92,11 +92,16 @@ def fit_at_the_end(model, X, y, sample_weight=None):
     seen = {}
     bound = _certificate._bound
 
+    def certify(objective, here, ahead, step, curved=None):
+        seen.update(objective=objective, here=here, coef=here.coef.copy(), ahead=ahead.copy(), step=step.copy())
+        return duality_gap(objective, here, ahead, step, curved)
+
     def spy(objective, coef, ahead, step, rounding):
-        seen.update(objective=objective, coef=coef.copy(), ahead=ahead.copy(), step=step.copy())
+        seen.update(ahead=ahead.copy(), step=step.copy())
         return bound(objective, coef, ahead, step, rounding)
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_estimator, "duality_gap", certify)
         patch.setattr(_certificate, "_bound", spy)
         fit_quietly(model, X, y, sample_weight)
     return seen
@@ -237,8 +242,10 @@ def source_of_the_dual_point(request, monkeypatch):
 @pytest.mark.parametrize("penalty", PENALTIES)
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_is_the_cost_less_the_dual_of_a_feasible_point(
-    solver, penalty, n_classes, fit_intercept, source_of_the_dual_point
+    solver, penalty, n_classes, fit_intercept, source_of_the_dual_point, monkeypatch
 ):
+    # That of a short step is not computed row by row.
+    monkeypatch.setattr(_certificate, "SHORT", 0.0)
     X, y, s = data(n_classes, seed=2, weighted=True)
     problem = dict(C=0.2, l1_ratio=PENALTIES[penalty], fit_intercept=fit_intercept)
     model = LogisticRegression(**problem, solver=solver, max_iter=4)
@@ -268,9 +275,49 @@ def test_any_dual_point_gives_a_bound(penalty, n_classes, fit_intercept, seed):
     rng = np.random.RandomState(seed)
     for size in (1e-3, 1.0, 30.0):
         away, step = size * rng.normal(size=(2, *seen["coef"].shape))
-        for ahead in (seen["coef"], seen["coef"] + away):
-            gap = duality_gap(seen["objective"], seen["coef"], model.loss_, ahead, step)
+        for ahead in (seen["here"].coef, seen["coef"] + away):
+            gap = duality_gap(seen["objective"], seen["here"], ahead, step)
             assert np.isfinite(gap) and gap >= true * (1.0 - 1e-6), f"random dual point of size {size}: {gap} < {true}"
+
+
+@pytest.mark.parametrize("size", [1e-6, 1e-3, 3e-2, 1.0])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("fit_intercept", [False, True])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_a_short_step_gives_a_bound_without_a_look_at_the_data(n_classes, fit_intercept, weighted, size, monkeypatch):
+    # The Hessian times the step says what the probabilities tilted by it cost, but for what is of higher order.
+    X, y, s = data(n_classes, seed=1, weighted=True)
+    # Most of them so small that the mean square of the features does not tell how far the step takes a row.
+    s = 10.0 ** (-6.0 * s) if weighted else None
+    model = LogisticRegression(C=0.5, fit_intercept=fit_intercept, max_iter=3, solver="gd")
+    seen = fit_at_the_end(model, X, y, s)
+    objective, here = seen["objective"], seen["here"]
+    u = size * np.random.RandomState(0).normal(size=here.coef.shape)
+    hessian = objective.hessian(here, exact=True)
+    if fit_intercept:
+        # Of the steps with these weights, that which leaves each class its weight.
+        u[:, -1] = 0.0
+        excess = (here.standardised + hessian.product(u))[:, -1]
+        u[:, -1] = -np.linalg.lstsq(hessian.of_intercepts(), excess)[0]
+    step = objective.unstandardise(u)
+    exact = _certificate._bound(objective, here.coef, here.coef, step, _certificate.FEASIBLE)
+    short = _certificate._bound_of_short_step(objective, here, step, hessian.product(u))
+    W, b = step[:, : X.shape[1]], (step[:, -1] if fit_intercept else 0.0)
+    change = X @ W.T + b
+    tilt = np.abs(change if n_classes == 2 else np.ptp(change, axis=1)).max()
+    assert _certificate._largest_tilt(objective, step, u) >= tilt * (1.0 - 1e-12)
+    assert np.isinf(short) == (tilt > _certificate.SHORT)
+    if np.isfinite(short):
+        assert exact * (1.0 - 1e-12) <= short <= exact * (1.0 + tilt)
+
+
+def test_a_fit_needs_no_look_at_the_data_for_its_bound(monkeypatch):
+    monkeypatch.setattr(_certificate, "_bound", None)
+    for n_classes in (2, 3):
+        X, y, s = data(n_classes, weighted=True)
+        model = LogisticRegression(tol=1e-3).fit(X, y, s)
+        true = true_gap(model, optimum(model, X, y, s), X, y, s)
+        assert true * (1.0 - 1e-6) <= model.duality_gap_ <= (1.0 + _certificate.SHORT) * true
 
 
 @pytest.mark.parametrize("intercepts", [-2500.0, -60.0, 40.0, (0.0, 0.0, -40.0), (0.0, -800.0, 0.0)])
@@ -527,7 +574,7 @@ def test_a_class_that_the_point_ahead_rules_out_still_costs_its_logarithm(n_clas
     model.coef_ = np.array([[-800.0]] if n_classes == 2 else [[800.0], [-800.0], [0.0]])
     seen = fit_at_the_end(model, X, y)
     best = LogisticRegression(C=1e3, tol=1e-10).fit(X, y)
-    gap = duality_gap(seen["objective"], seen["coef"], model.loss_, -seen["coef"], np.zeros_like(seen["coef"]))
+    gap = duality_gap(seen["objective"], seen["here"], -seen["coef"], np.zeros_like(seen["coef"]))
     assert model.loss_ > 100.0
     assert gap >= model.loss_ - best.loss_
 
@@ -542,7 +589,7 @@ def test_a_bound_for_so_many_classes_that_each_is_rare():
     assert better.loss_ < 0.99 * model.loss_
     for size in (0.1, 1.0, 50.0):
         step = size * rng.normal(size=seen["coef"].shape)
-        gap = duality_gap(seen["objective"], seen["coef"], model.loss_, seen["coef"], step)
+        gap = duality_gap(seen["objective"], seen["here"], seen["coef"], step)
         assert model.loss_ - better.loss_ <= gap <= model.loss_
 
 

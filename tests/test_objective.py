@@ -1,6 +1,7 @@
 """J, its gradient, curvature and violation against the formulas written out in plain NumPy."""
 
 from dataclasses import replace
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -185,13 +186,23 @@ def test_curvature_by_a_five_point_stencil(n_classes, softmax, storage, weighted
     for limit in (_objective.SMALL_BYTES, 0):
         # Of millions of rows, curvatures are computed again for every product.
         monkeypatch.setattr("sklearn_logreg._objective.SMALL_BYTES", limit)
-        product, diagonal = objective.hessian_product(objective.evaluate(coef), exact=True, with_diagonal=True)
-        columns = [product(e.reshape(coef.shape)).ravel() for e in np.eye(len(H))]
-        assert_allclose(np.array(columns), H, atol=1e-10)
-        assert_allclose(diagonal.ravel(), np.diagonal(H), atol=1e-10)
+        here = objective.evaluate(coef)
+        for methods in permutations(("product", "diagonal", "of_intercepts")):
+            # Whichever looks first leaves to the others what it found.
+            hessian = objective.hessian(here, exact=True)
+            for method in methods:
+                if method == "product":
+                    columns = [hessian.product(e.reshape(coef.shape)).ravel() for e in np.eye(len(H))]
+                    assert_allclose(np.array(columns), H, atol=1e-10)
+                elif method == "diagonal":
+                    diagonal = hessian.diagonal()
+                    assert_allclose(diagonal.ravel(), np.diagonal(H), atol=1e-10)
+                elif objective.fit_intercept:
+                    last = np.arange(len(H)).reshape(coef.shape)[:, -1]
+                    assert_allclose(hessian.of_intercepts(), H[np.ix_(last, last)], atol=1e-12)
     if objective.fit_intercept:
         # In standardised coordinates all features have about the curvature of the intercept.
-        _, rough = objective.hessian_product(here, exact=True)
+        rough = objective.hessian(here, exact=True).diagonal(of_features=False)
         mean = np.broadcast_to(diagonal[:, -1:], rough.shape)
         assert_allclose(rough - objective.l2, mean, rtol=1e-10)
 

@@ -16,7 +16,7 @@ from scipy import sparse
 
 from sklearn_logreg import LogisticRegression
 from sklearn_logreg._losses import LogLoss, SoftmaxLoss
-from sklearn_logreg._objective import Objective
+from sklearn_logreg._objective import Hessian, Objective
 from sklearn_logreg._penalties import ElasticNet
 from sklearn_logreg._preconditioner import _choice, _hessian, _look_ahead, _partial_hessian, _symmetric, _working_set
 from sklearn_logreg._preconditioner._hessian import HessianPreconditioner
@@ -666,13 +666,8 @@ def test_collinear_features_too_many_for_a_hessian_at_every_step(built, monkeypa
     rng = np.random.RandomState(0)
     X = np.cumsum(rng.normal(size=(400, 200)), axis=1)
     y = X[:, 60] - X[:, 90] + rng.logistic(size=400) > 0.0
-    n_products, product = [], Objective.hessian_product
-
-    def counted(*args, **options):
-        apply, diagonal = product(*args, **options)
-        return lambda step: n_products.append(1) or apply(step), diagonal
-
-    monkeypatch.setattr(Objective, "hessian_product", counted)
+    n_products, product = [], Hessian.product
+    monkeypatch.setattr(Hessian, "product", lambda self, step: n_products.append(1) or product(self, step))
     for price, least, most in ((np.inf, 200, np.inf), (5, 5, 100)):
         n_products.clear()
         monkeypatch.setattr(TruncatedNewton, "_price", lambda self, price=price: price)

@@ -19,7 +19,7 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from sklearn_logreg import LogisticRegression
-from sklearn_logreg._objective import Objective
+from sklearn_logreg._objective import Hessian, Objective
 from sklearn_logreg._preconditioner import _lasso
 
 from .timing import interleaved, print_table
@@ -55,24 +55,19 @@ def row(name, X, y, C, l1_ratio, repeats):
 def count(model, X, y):
     """How often a fit reads X for each kind, samples counting by their rows; seconds of each coordinate descent."""
     counts, descent, enet_path = Counter(), [], _lasso.enet_path
-    evaluate, curvature, product = Objective.evaluate, Objective.curvature, Objective.hessian_product
+    evaluate, curvature, product = Objective.evaluate, Objective.curvature, Hessian.product
 
     def passes(self, coef):
         counts["passes"] += self.source.n_rows / X.shape[0]
         return evaluate(self, coef)
 
-    def hessians(self, here, exact=False, dtype=np.float64):
+    def hessians(self, here, exact=False, dtype=np.float64, free=None):
         counts[HESSIANS[dtype]] += self.source.n_rows / X.shape[0]
-        return curvature(self, here, exact, dtype)
+        return curvature(self, here, exact, dtype, free)
 
-    def products(self, *args, **kwargs):
-        apply, diagonal = product(self, *args, **kwargs)
-
-        def counted(step):
-            counts["products"] += self.source.n_rows / X.shape[0]
-            return apply(step)
-
-        return counted, diagonal
+    def products(self, step):
+        counts["products"] += self.objective.source.n_rows / X.shape[0]
+        return product(self, step)
 
     def timed(*args, **kwargs):
         start = perf_counter()
@@ -80,9 +75,13 @@ def count(model, X, y):
         descent.append(perf_counter() - start)
         return result
 
-    replaced = {"evaluate": passes, "curvature": hessians, "hessian_product": products}
+    replaced = {"evaluate": passes, "curvature": hessians}
     model.fit(X, y)  # once without, so that nothing is cold
-    with patch.multiple(Objective, **replaced), patch.object(_lasso, "enet_path", timed):
+    with (
+        patch.multiple(Objective, **replaced),
+        patch.object(Hessian, "product", products),
+        patch.object(_lasso, "enet_path", timed),
+    ):
         model.fit(X, y)
     return counts, descent
 

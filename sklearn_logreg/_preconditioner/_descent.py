@@ -47,8 +47,7 @@ def _refine(objective, result, preconditioner, trace, random_state):
     while True:
         here = result.evaluation
         result.ahead = look_ahead(objective, here, trace.n_passes, preconditioner)
-        point, step = result.ahead
-        promise = -objective.slope(here, (point - here.coef) + step)
+        promise = -objective.slope(here, (result.ahead.point - here.coef) + result.ahead.step)
         is_done = status is not Status.CONVERGED or trace.is_stopped or trace.n_passes >= trace.max_iter
         if is_done or promise <= max(HIDDEN * tol**2 * here.value, objective.resolution(here)):
             return result

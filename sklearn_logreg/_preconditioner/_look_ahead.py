@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,39 +35,50 @@ MOST_ACCURATE = 1e-12
 LARGE_ACCURACY = 1e-4
 
 
+class Ahead(NamedTuple):
+    """A point, and a Newton step from there, not to be evaluated: for the dual point of the certificate."""
+
+    point: Any
+    step: Any
+    curved: Any = None  # the Hessian of J at the point times the step, in standardised coordinates, if it is known
+
+
 def look_ahead(objective, here, n_passes, preconditioner):
-    """A point, and a Newton step from there, not to be evaluated: for the dual point of the certificate.
+    """A Newton step from here, or from there if it is far.
 
     With the step the bound is close to the truth; without, in an ill-conditioned direction, it is as far off as the
     condition number.
     """
     if not (objective.penalty and np.isfinite(here.violation)):
-        return here.coef, np.zeros(objective.shape)
-    step = _step(objective, here, n_passes, preconditioner)
-    if here.violation > ROUGH and step.any():
-        there = objective.evaluate(here.coef + step)
+        return Ahead(here.coef, np.zeros(objective.shape))
+    ahead = _step(objective, here, n_passes, preconditioner)
+    if here.violation > ROUGH and ahead.step.any():
+        there = objective.evaluate(here.coef + ahead.step)
         if there.value < here.value:
-            here, step = there, _step(objective, there, n_passes, preconditioner)
-    return here.coef, step
+            return _step(objective, there, n_passes, preconditioner)
+    return ahead
 
 
 def _step(objective, here, n_passes, preconditioner):
     """The Newton step, or none where it is not finite: where every row is certain, nothing curves J."""
-    newton_step = _proximal_newton_step if objective.penalty.l1 else _newton_step
+    curved = None
     with np.errstate(over="ignore", invalid="ignore"):
-        step = newton_step(objective, here, n_passes, preconditioner)
-    return step if np.all(np.isfinite(step)) else np.zeros(objective.shape)
+        if objective.penalty.l1:
+            step = _proximal_newton_step(objective, here, n_passes, preconditioner)
+        elif isinstance(preconditioner, RowSpacePreconditioner):
+            step = preconditioner.step(here, 0.0)[0]
+        else:
+            step, curved = _newton_step(objective, here, n_passes, preconditioner)
+    return Ahead(here.coef, step, curved) if np.all(np.isfinite(step)) else Ahead(here.coef, np.zeros(objective.shape))
 
 
 def _newton_step(objective, here, n_passes, preconditioner):
-    """With L2: conjugate gradients, until what is left of the gradient g seems to add little to the bound.
+    """With L2, the step and the Hessian times it: conjugate gradients, until what is left adds little to the bound.
 
-    It adds sum_j g_j^2 / (2 l2).  With the preconditioner of the fit they take a few products; a Hessian for it took
-    adult a third of its time.  Where they take as long as a Hessian, it is bought after all: adult at tol 1e-2, which
-    ends with the Hessian of a sample, had taken 56 products.
+    What they leave of the gradient, g, adds sum_j g_j^2 / (2 l2).  With the preconditioner of the fit they take a few
+    products; a Hessian for it took adult a third of its time.  Where they take as long as a Hessian, it is bought after
+    all: adult at tol 1e-2, which ends with the Hessian of a sample, had taken 56 products.
     """
-    if isinstance(preconditioner, RowSpacePreconditioner):
-        return preconditioner.step(here, 0.0)[0]
     is_truncated = isinstance(preconditioner, TruncatedNewton)
     if preconditioner is None:
         preconditioner = HessianPreconditioner(objective, exact=True)
@@ -90,20 +102,21 @@ def _newton_step(objective, here, n_passes, preconditioner):
         rest = objective.unstandardise_gradient(residual)[:, :p]
         return 0.5 * np.sum(rest**2 / objective.penalty.l2) <= goal
 
-    product, diagonal = objective.hessian_product(here, exact=True)
+    exact = objective.hessian(here, exact=True)
     max_products = min(MAX_PRODUCTS, 2 * n_passes + 10)
     n_first = int(min(price + 1.0, max_products))
-    step, residual = conjugate_gradients(product, -gradient, preconditioner.condition, is_done, n_first)
+    step, residual = conjugate_gradients(exact.product, -gradient, preconditioner.condition, is_done, n_first)
     # A fit by products with the Hessian made several in each pass.
     if (price < max_products or hessian is not preconditioner) and not is_done(residual):
         hessian.look(here)
-        rest, residual = conjugate_gradients(product, residual, hessian.condition, is_done, max_products)
+        rest, residual = conjugate_gradients(exact.product, residual, hessian.condition, is_done, max_products)
         step = step + rest
-    if len(step) == 1 and objective.fit_intercept:
-        # In double precision both classes have exactly their weight then.
-        curved = diagonal[:, p:]
-        step[:, p:] += np.divide(residual[:, p:], curved, out=np.zeros_like(curved), where=curved > 0.0)
-    return objective.unstandardise(step)
+    if objective.fit_intercept:
+        # Every class has exactly its weight then.
+        shift = np.zeros(objective.shape)
+        shift[:, p] = np.linalg.lstsq(exact.of_intercepts(), residual[:, p], rcond=1e-14)[0]
+        step, residual = step + shift, residual - exact.product(shift)
+    return objective.unstandardise(step), -gradient - residual
 
 
 def _on_support(objective, here, preconditioner, max_products):
@@ -113,7 +126,7 @@ def _on_support(objective, here, preconditioner, max_products):
     with the own Hessian for their preconditioner.  Where features are collinear, rounding may keep them from it.
     """
     penalty, p = objective.penalty, objective.n_features
-    product, _ = objective.hessian_product(here, exact=True)
+    product = objective.hessian(here, exact=True).product
 
     def is_small(rest):
         if np.all(penalty.l2):
@@ -171,7 +184,7 @@ def _exact_step(objective, here, exact, accuracy):
     step = exact.step(here, 0.0, accuracy)[0]
     if exact.free.all():
         return step
-    product, _ = objective.hessian_product(here, exact=True)
+    product = objective.hessian(here, exact=True).product
     for _ in range(MAX_SUPPORTS):
         there = _by_model(objective, here, product, here.coef + step)
         if not exact.hold(_beyond(objective, there)):

@@ -95,11 +95,12 @@ class TruncatedNewton:
 
     def look(self, here):
         """Take the Hessian here."""
-        with_diagonal = self.n_steps % REFRESH == 1 and self.factors is None
         self.here: Any = here
-        self.product: Any
-        self.product, curvatures = self.objective.hessian_product(here, here.violation < NEAR, with_diagonal)
+        hessian = self.objective.hessian(here, here.violation < NEAR)
+        self.product = hessian.product
+        with_diagonal = self.n_steps % REFRESH == 1 and self.factors is None
         if with_diagonal or not self.n_steps:
+            curvatures = hessian.diagonal(with_diagonal)
             # A feature without variance has no curvature.
             self.diagonal = np.maximum(curvatures, RIDGE * curvatures.mean())
         self.n_steps += 1

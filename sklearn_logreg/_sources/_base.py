@@ -119,12 +119,16 @@ class Source:
 
         ``nanoseconds`` is the time that it takes on one thread, roughly; ``None``: that of a pass.
         """
+        return self.sum_over_rows(lambda rows, work: function(self.block(rows, work), rows, work), nanoseconds)
+
+    def sum_over_rows(self, function, nanoseconds=None):
+        """The same of function(rows, work), which looks after the block itself."""
 
         def sum_group(group, work):
             first, *others = group
-            total = [np.array(part, np.float64) for part in function(self.block(first, work), first, work)]
+            total = [np.array(part, np.float64) for part in function(first, work)]
             for rows in others:
-                for so_far, part in zip(total, function(self.block(rows, work), rows, work), strict=True):
+                for so_far, part in zip(total, function(rows, work), strict=True):
                     so_far += part
             return total
 

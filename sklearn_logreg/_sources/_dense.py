@@ -99,14 +99,15 @@ class DenseSource(Source):
             heavy = np.searchsorted(cumulative, (np.arange(256) + 0.5) / 256 * cumulative[-1])
         centre = self.X[heavy].mean(axis=0, dtype=np.float64)
 
-        def sums(X_b, rows, work):
-            Z = np.subtract(X_b, centre, out=_array_like(X_b, "centred", np.float64, work))
+        def sums(rows, work):
+            X_b = self._blocks[rows.start] if self._blocks else self.X[rows]
+            Z = np.subtract(X_b, centre, out=_array_like(X_b, "centred" if self._blocks else "block", np.float64, work))
             w = weights_of(rows, weight)
             first = np.dot(w, Z)
             np.square(Z, out=Z)
             return w.sum(), first, np.dot(w, Z)
 
-        total, first, second = self.sum_over_blocks(sums)
+        total, first, second = self.sum_over_rows(sums)
         shift = first / total
         return centre + shift, np.sqrt(np.maximum(second / total - shift**2, 0.0))
 
