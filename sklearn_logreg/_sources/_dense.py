@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._base import BLOCK_BYTES, Source, in_precision, weights_of
+from ._base import BLOCK_BYTES, Source, in_precision, transpose, weights_of
 
 
 class DenseSource(Source):
@@ -34,8 +34,9 @@ class DenseSource(Source):
         for rows in blocks:
             X = self.X[rows]
             if not (X.flags.f_contiguous and X.dtype == self.dtype):
-                X = self._workspaces[0].array(f"copy {rows.start}", X.shape[::-1], self.dtype).T
-                np.copyto(X, self.X[rows])
+                rows_last = self._workspaces[0].array(f"copy {rows.start}", X.shape[::-1], self.dtype)
+                transpose(X, rows_last)
+                X = rows_last.T
             copies[rows.start] = X
         return copies
 
