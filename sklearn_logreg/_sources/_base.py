@@ -30,8 +30,9 @@ MAX_GROUPS = 32
 MAX_LONGER = 4
 MIN_BLOCKS = 8
 # Threads start above this estimate of the time of a pass on one: handing the work over, and taking the interpreter's
-# lock in turn, cost about 0.5 ms a pass.
-MIN_NANOSECONDS = 3_000_000
+# lock in turn, cost 0.2 to 0.5 ms a pass.  With three times as much, sets of 1 to 3 ms a pass (a9a, adult, ijcnn1,
+# imdb5k, dense generated ones) took 1.05 to 1.5 times as long on two threads of an Intel Xeon.
+MIN_NANOSECONDS = 1_000_000
 # Rows in C order are copied along the fast axis so many bytes at a time: with all of a block at once it took 1.7 times as
 # long with 8 to 30 features, the same with 100.
 TRANSPOSED_BYTES = 2**19

@@ -108,7 +108,8 @@ class DenseSource(Source):
             np.square(Z, out=Z)
             return w.sum(), first, np.dot(w, Z)
 
-        total, first, second = self.sum_over_rows(sums)
+        # Twice the time of a pass, in cache or not.
+        total, first, second = self.sum_over_rows(sums, 2.0 * self.nanoseconds)
         shift = first / total
         return centre + shift, np.sqrt(np.maximum(second / total - shift**2, 0.0))
 
