@@ -56,7 +56,7 @@ def duality_gap(objective, here, ahead, step, curved=None):
         return np.nan
     coef, value = here.coef, here.value
     gap = np.inf
-    if curved is not None and ahead is coef:
+    if curved is not None and ahead is coef and np.all(objective.penalty.l2):
         gap = _bound_of_short_step(objective, here, step, curved)
     if not np.isfinite(gap):
         gap = _bound(objective, coef, ahead, step, EXACT)
@@ -76,24 +76,23 @@ def duality_gap(objective, here, ahead, step, curved=None):
 
 
 def _bound_of_short_step(objective, here, step, curved):
-    """The bound by the Hessian alone: inf if the step is long for some row, or if some class has not its weight.
+    """The bound with L2 by the Hessian alone: inf if the step is long for some row, or some class has not its weight.
 
     Where no tilt is larger than R <= 1, KL(q || p) <= (1 + R)/2 sum_k p_k t_k^2, the mean of which is the Hessian of
     the mean loss, twice times the step; and V is its gradient plus the Hessian times the step.
     """
     p, u = objective.n_features, objective.standardise(step)
+    W = here.coef[:, :p]
     by_loss = curved - objective.l2 * u
-    # V + l2 W
-    rest = here.standardised + by_loss
+    # V and the excess weight of the classes: the gradient of J without its penalty, a step on.
+    rest = objective.unstandardise_gradient(here.standardised + by_loss)
     if np.abs(rest[:, p:]).max(initial=0.0) > EXACT:
         return np.inf
     largest = _largest_tilt(objective, step, u)
     if largest > SHORT:
         return np.inf
-    rest = objective.unstandardise_gradient(rest)[:, :p]
-    with np.errstate(over="ignore"):
-        of_rest = 0.5 * np.sum(rest**2 / objective.penalty.l2)
-    return float(0.5 * (1.0 + largest) * np.vdot(u, by_loss) + of_rest)
+    divergence = 0.5 * (1.0 + largest) * np.vdot(u, by_loss)
+    return float(divergence + objective.penalty.fenchel_young(W, rest[:, :p] - objective.penalty.l2 * W))
 
 
 def _largest_tilt(objective, step, u):

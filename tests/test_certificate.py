@@ -281,15 +281,16 @@ def test_any_dual_point_gives_a_bound(penalty, n_classes, fit_intercept, seed):
 
 
 @pytest.mark.parametrize("size", [1e-6, 1e-3, 3e-2, 1.0])
+@pytest.mark.parametrize("l1_ratio", [0.0, 0.5])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("fit_intercept", [False, True])
 @pytest.mark.parametrize("n_classes", [2, 3])
-def test_a_short_step_gives_a_bound_without_a_look_at_the_data(n_classes, fit_intercept, weighted, size, monkeypatch):
+def test_a_short_step_gives_a_bound_without_a_look_at_the_data(n_classes, fit_intercept, weighted, l1_ratio, size):
     # The Hessian times the step says what the probabilities tilted by it cost, but for what is of higher order.
     X, y, s = data(n_classes, seed=1, weighted=True)
     # Most of them so small that the mean square of the features does not tell how far the step takes a row.
     s = 10.0 ** (-6.0 * s) if weighted else None
-    model = LogisticRegression(C=0.5, fit_intercept=fit_intercept, max_iter=3, solver="gd")
+    model = LogisticRegression(C=0.5, l1_ratio=l1_ratio, fit_intercept=fit_intercept, max_iter=3, solver="gd")
     seen = fit_at_the_end(model, X, y, s)
     objective, here = seen["objective"], seen["here"]
     u = size * np.random.RandomState(0).normal(size=here.coef.shape)

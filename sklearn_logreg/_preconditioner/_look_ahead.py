@@ -61,14 +61,9 @@ def look_ahead(objective, here, n_passes, preconditioner):
 
 def _step(objective, here, n_passes, preconditioner):
     """The Newton step, or none where it is not finite: where every row is certain, nothing curves J."""
-    curved = None
+    newton_step = _proximal_newton_step if objective.penalty.l1 else _newton_step
     with np.errstate(over="ignore", invalid="ignore"):
-        if objective.penalty.l1:
-            step = _proximal_newton_step(objective, here, n_passes, preconditioner)
-        elif isinstance(preconditioner, RowSpacePreconditioner):
-            step = preconditioner.step(here, 0.0)[0]
-        else:
-            step, curved = _newton_step(objective, here, n_passes, preconditioner)
+        step, curved = newton_step(objective, here, n_passes, preconditioner)
     return Ahead(here.coef, step, curved) if np.all(np.isfinite(step)) else Ahead(here.coef, np.zeros(objective.shape))
 
 
@@ -79,6 +74,8 @@ def _newton_step(objective, here, n_passes, preconditioner):
     products; a Hessian for it took adult a third of its time.  Where they take as long as a Hessian, it is bought after
     all: adult at tol 1e-2, which ends with the Hessian of a sample, had taken 56 products.
     """
+    if isinstance(preconditioner, RowSpacePreconditioner):
+        return preconditioner.step(here, 0.0)[0], None
     is_truncated = isinstance(preconditioner, TruncatedNewton)
     if preconditioner is None:
         preconditioner = HessianPreconditioner(objective, exact=True)
@@ -112,21 +109,26 @@ def _newton_step(objective, here, n_passes, preconditioner):
         rest, residual = conjugate_gradients(exact.product, residual, hessian.condition, is_done, max_products)
         step = step + rest
     if objective.fit_intercept:
-        # Every class has exactly its weight then.
-        shift = np.zeros(objective.shape)
-        shift[:, p] = np.linalg.lstsq(exact.of_intercepts(), residual[:, p], rcond=1e-14)[0]
+        shift = _shift(exact, residual)
         step, residual = step + shift, residual - exact.product(shift)
     return objective.unstandardise(step), -gradient - residual
 
 
+def _shift(hessian, residual):
+    """A step of the intercepts, of which the model leaves no residual: every class has exactly its weight then."""
+    shift = np.zeros_like(residual)
+    shift[:, -1] = np.linalg.lstsq(hessian.of_intercepts(), residual[:, -1], rcond=1e-14)[0]
+    return shift
+
+
 def _on_support(objective, here, preconditioner, max_products):
-    """The step to the minimum of the exact model, by products with the Hessian; None if that is slow.
+    """The step to the minimum of the exact model and the Hessian times it, by such products; None if that is slow.
 
     The fit's own model says which weights are zero and the signs of the others, whose minimum conjugate gradients find,
     with the own Hessian for their preconditioner.  Where features are collinear, rounding may keep them from it.
     """
     penalty, p = objective.penalty, objective.n_features
-    product = objective.hessian(here, exact=True).product
+    hessian = objective.hessian(here, exact=True)
 
     def is_small(rest):
         if np.all(penalty.l2):
@@ -140,7 +142,7 @@ def _on_support(objective, here, preconditioner, max_products):
     def counted(step):
         nonlocal max_products
         max_products -= 1.0
-        return product(step)
+        return hessian.product(step)
 
     there = here
     for _ in range(MAX_SUPPORTS):
@@ -163,7 +165,12 @@ def _on_support(objective, here, preconditioner, max_products):
             break
         by_intercept = np.abs(there.standardised[:, p:]).sum(axis=1, keepdims=True)
         if is_small(0.1 * (objective.distance(there) * objective.scale + by_intercept * np.abs(objective.mean))):
-            return coef - here.coef
+            step, curved = coef - here.coef, there.standardised - here.standardised
+            if objective.fit_intercept:
+                # In the coordinates of the features too it moves intercepts alone.
+                shift = _shift(hessian, -there.standardised)
+                step, curved = step + shift, curved + counted(shift)
+            return step, curved
     return None
 
 
@@ -194,27 +201,30 @@ def _exact_step(objective, here, exact, accuracy):
 
 
 def _proximal_newton_step(objective, here, n_passes, preconditioner):
-    """With L1: the step to the minimum of the model, by an exact Hessian if that is not too large."""
+    """With L1: the step to the minimum of the model, by an exact Hessian if that is not too large.
+
+    And that Hessian times the step, if it is known.
+    """
     kind = choose(objective)[0]
     largest = objective.distance(here).max(initial=0.0) * objective.scale.max()
     accuracy = SHRUNK * objective.penalty.l1 / max(largest, 1e-300)
     if kind is WorkingSet or (preconditioner is not None and preconditioner.successor is not None):
         if preconditioner is None:
-            return np.zeros(objective.shape)
+            return np.zeros(objective.shape), None
         accuracy = np.clip(accuracy, MODEL_ACCURACY, 0.1) if here.violation < NEAR else 0.1
         # Without a limit of the violation to reach, it is the step of one model.
-        return preconditioner.step(here, np.inf, accuracy)[0]
+        return preconditioner.step(here, np.inf, accuracy)[0], None
     exact = kind(objective, exact=True)
     n_free = np.count_nonzero(exact.wanted(here))
     if n_free > MAX_HESSIAN:
         if preconditioner is None:
-            return np.zeros(objective.shape)
+            return np.zeros(objective.shape), None
         preconditioner.is_ready = False
-        return preconditioner.step(here, 0.0, LARGE_ACCURACY)[0]
+        return preconditioner.step(here, 0.0, LARGE_ACCURACY)[0], None
     products = objective.curvature_nanoseconds(exact.dtype, n_free) / objective.source.nanoseconds
     if products >= 2 * LEAST_PRODUCTS and preconditioner is not None and preconditioner.is_ready:
         # Raw data may not let them arrive: half the price may be lost.
-        step = _on_support(objective, here, preconditioner, 0.5 * products)
-        if step is not None:
-            return step
-    return _exact_step(objective, here, exact, np.clip(accuracy, MOST_ACCURATE, MODEL_ACCURACY))
+        found = _on_support(objective, here, preconditioner, 0.5 * products)
+        if found is not None:
+            return found
+    return _exact_step(objective, here, exact, np.clip(accuracy, MOST_ACCURATE, MODEL_ACCURACY)), None

@@ -33,8 +33,8 @@ MIN_BLOCKS = 8
 # lock in turn, cost 0.2 to 0.5 ms a pass.  With three times as much, sets of 1 to 3 ms a pass (a9a, adult, ijcnn1,
 # imdb5k, dense generated ones) took 1.05 to 1.5 times as long on two threads of an Intel Xeon.
 MIN_NANOSECONDS = 1_000_000
-# Rows in C order are copied along the fast axis so many bytes at a time: with all of a block at once it took 1.7 times as
-# long with 8 to 30 features, the same with 100.
+# Rows in C order are copied along the fast axis so many bytes at a time: all of a block at once took 1.7 times as long
+# with 8 to 30 features, and the same time with 100.
 TRANSPOSED_BYTES = 2**19
 # Multiplications up to which OpenBLAS forms Z Z' faster as a product of two matrices than of one with itself: half the
 # time with 1000 rows of 30 features, twice the time with 10 000.
