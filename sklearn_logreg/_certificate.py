@@ -41,8 +41,8 @@ MAX_NEWTON = 30
 # No probability of a dual point is changed by a larger share of itself, but one below RARE may grow by any.
 MAX_TILT = 0.9
 RARE = 1e-3
-# Tilt of any row up to which a step is short.
-SHORT = 0.1
+# Largest tilt of any row with which a step is short: its bound is at most a ninth too large.
+SHORT = 0.25
 # Excess weight of a class, against the total, that is rounding: as it comes, and after it was made up for.
 EXACT = 1e-14
 FEASIBLE = 1e-12
@@ -82,8 +82,9 @@ def duality_gap(objective, here, ahead, step, curved=None):
 def _bound_of_short_step(objective, here, step, curved):
     """The bound with L2 by the Hessian alone: inf if the step is long for some row, or some class has not its weight.
 
-    Where no tilt is larger than R <= 1, KL(q || p) <= (1 + R)/2 sum_k p_k t_k^2, the mean of which is the Hessian of
-    the mean loss, twice times the step; and V is its gradient plus the Hessian times the step.
+    (1 + t) log(1 + t) - t <= t^2/2 (1 + R/3/(1 - R)) where |t| <= R < 1, and KL(q || p) is the sum of p_k times that.
+    The mean of sum_k p_k t_k^2 is the Hessian of the mean loss, twice times the step; and V is its gradient plus the
+    Hessian times the step.
     """
     p, u = objective.n_features, objective.standardise(step)
     W = here.coef[:, :p]
@@ -95,22 +96,22 @@ def _bound_of_short_step(objective, here, step, curved):
     largest = _largest_tilt(objective, step, u)
     if largest > SHORT:
         return np.inf
-    divergence = 0.5 * (1.0 + largest) * np.vdot(u, by_loss)
+    divergence = 0.5 * (1.0 + largest / 3.0 / (1.0 - largest)) * np.vdot(u, by_loss)
     return float(divergence + objective.penalty.fenchel_young(W, rest[:, :p] - objective.penalty.l2 * W))
 
 
 def _largest_tilt(objective, step, u):
     """At least as much as any tilt; ``u`` is the step in standardised coordinates.
 
-    |t| is at most the range of the changes of a row's raw predictions, and these at most |u| |z|, where s |z|^2 is
-    at most the total weight times the number of features, of which each has mean square 1.  What varies by rounding
-    only, and has no scale of its own, has at most (8 eps mean)^2.
+    |t| is at most the range of the changes of a row's raw predictions: |u| |z|, or sqrt(2) of that with more than two
+    classes.  And s |z|^2 is at most the total weight times the number of features, of which each has mean square 1.
+    What varies by rounding only, and has no scale of its own, has at most (8 eps mean)^2.
     """
     weight = objective.weight
     least = 1.0 if weight is None else weight.min(where=weight > 0.0, initial=np.inf)
     steady = 8.0 * np.finfo(objective.source.dtype).eps * objective.mean
     mean_square = objective.fit_intercept + np.maximum(steady**2, 1.0).sum()
-    largest = np.sqrt(2.0 * objective.total_weight / least * mean_square) * np.sqrt(np.vdot(u, u))
+    largest = np.sqrt(min(len(u), 2) * objective.total_weight / least * mean_square) * np.sqrt(np.vdot(u, u))
     if largest > SHORT and objective.has_room:
         p = objective.n_features
         change = objective.source.project(step[:, :p]) + step[:, p:].sum(axis=1, keepdims=True)

@@ -425,9 +425,9 @@ class Objective:
         """Time that :meth:`class_curvatures` takes on one thread, roughly."""
         return self.shape[0] / 4 * np.dtype(dtype).itemsize * self.source.gram_nanoseconds
 
-    def hessian(self, here, exact=False):
+    def hessian(self, here, exact=False, balances=False):
         """The Hessian of J here, which is not formed."""
-        return Hessian(self, here, exact)
+        return Hessian(self, here, exact, balances)
 
     def sample(self, n_rows, random_state):
         """The objective on a sample of rows, drawn in proportion to their weight, at the same C.
@@ -470,15 +470,19 @@ class Objective:
 class Hessian:
     """The Hessian of J at an evaluation, in standardised coordinates: products with it, and its diagonal.
 
-    Each reads every row once, and the first of them, or all where too much would have to be kept, once more.
+    Each reads every row once, and the first of them, or all where too much would have to be kept, once more.  With
+    ``balances`` the first product prepares for :meth:`balance`.
     """
 
-    def __init__(self, objective, here, exact):
+    def __init__(self, objective, here, exact, balances):
         self.objective = objective
         self.here = here
         self.exact = exact
         self.room = objective._room()
         self.kept = None  # what ``_curve`` gave, of all rows
+        # Of two classes, what the Hessian makes of the intercept.
+        self.column = None
+        self.wants_column = balances and objective.fit_intercept and objective.shape[0] == 1
 
     def _curve(self, X_b, rows, work):
         """Of each row of a block the second derivative of the loss; for softmax, the probabilities."""
@@ -497,22 +501,53 @@ class Hessian:
 
     def product(self, step):
         """The Hessian times a step."""
-        objective = self.objective
-        V, c = objective._split(objective.unstandardise(step).astype(objective.source.dtype, copy=False))
+        if not self.wants_column:
+            return self._products(step)[0]
+        self.wants_column = False
+        unit = np.zeros_like(step)
+        unit[:, -1] = 1.0
+        # While the block is in cache: by itself it would take most of a pass.
+        out, self.column = self._products(step, unit)
+        return out
 
-        def sums(X_b, rows, work):
-            curved = self._curve(X_b, rows, work)
-            D = objective._raw(V, c, X_b, work)
+    def _products(self, *steps):
+        """The Hessian times each of the steps."""
+        objective = self.objective
+        rounded = [objective.unstandardise(step).astype(objective.source.dtype, copy=False) for step in steps]
+
+        def product(coef, curved, X_b, rows, work):
+            D = objective._raw(*objective._split(coef), X_b, work)
             D *= curved
             if len(D) > 1:
                 D -= curved * D.sum(axis=0)
             if objective.weight is not None:
                 D *= objective.weight[rows]
-            return (objective._gradient(D, X_b, work),)
+            return objective._gradient(D, X_b, work).copy()
 
-        (out,) = objective.source.sum_over_blocks(sums)
+        def sums(X_b, rows, work):
+            curved = self._curve(X_b, rows, work)
+            return [product(coef, curved, X_b, rows, work) for coef in rounded]
+
+        of_loss = objective.source.sum_over_blocks(sums)
         self.kept = self.room
-        return objective.standardise_gradient(out / objective.total_weight) + objective.l2 * step
+        return [
+            objective.standardise_gradient(out / objective.total_weight) + objective.l2 * step
+            for out, step in zip(of_loss, steps, strict=True)
+        ]
+
+    def balance(self, residual):
+        """The step of the intercepts that leaves none of their residual, and the Hessian times it.
+
+        With it every class has exactly its weight, by the model.
+        """
+        shift = np.zeros_like(residual)
+        if not self.objective.fit_intercept:
+            return shift, shift
+        shift[:, -1] = np.linalg.lstsq(self.of_intercepts(), residual[:, -1], rcond=1e-14)[0]
+        if self.column is None:
+            self.wants_column = False
+            return shift, self.product(shift)
+        return shift, shift[0, -1] * self.column
 
     def diagonal(self, of_features=True):
         """Its diagonal; not ``of_features``: the mean of that for each class."""

@@ -99,7 +99,7 @@ def _newton_step(objective, here, n_passes, preconditioner):
         rest = objective.unstandardise_gradient(residual)[:, :p]
         return 0.5 * np.sum(rest**2 / objective.penalty.l2) <= goal
 
-    exact = objective.hessian(here, exact=True)
+    exact = objective.hessian(here, exact=True, balances=True)
     max_products = min(MAX_PRODUCTS, 2 * n_passes + 10)
     n_first = int(min(price + 1.0, max_products))
     step, residual = conjugate_gradients(exact.product, -gradient, preconditioner.condition, is_done, n_first)
@@ -108,17 +108,8 @@ def _newton_step(objective, here, n_passes, preconditioner):
         hessian.look(here)
         rest, residual = conjugate_gradients(exact.product, residual, hessian.condition, is_done, max_products)
         step = step + rest
-    if objective.fit_intercept:
-        shift = _shift(exact, residual)
-        step, residual = step + shift, residual - exact.product(shift)
-    return objective.unstandardise(step), -gradient - residual
-
-
-def _shift(hessian, residual):
-    """A step of the intercepts, of which the model leaves no residual: every class has exactly its weight then."""
-    shift = np.zeros_like(residual)
-    shift[:, -1] = np.linalg.lstsq(hessian.of_intercepts(), residual[:, -1], rcond=1e-14)[0]
-    return shift
+    shift, curved = exact.balance(residual)
+    return objective.unstandardise(step + shift), curved - gradient - residual
 
 
 def _on_support(objective, here, preconditioner, max_products):
@@ -128,7 +119,7 @@ def _on_support(objective, here, preconditioner, max_products):
     with the own Hessian for their preconditioner.  Where features are collinear, rounding may keep them from it.
     """
     penalty, p = objective.penalty, objective.n_features
-    hessian = objective.hessian(here, exact=True)
+    hessian = objective.hessian(here, exact=True, balances=True)
 
     def is_small(rest):
         if np.all(penalty.l2):
@@ -165,12 +156,9 @@ def _on_support(objective, here, preconditioner, max_products):
             break
         by_intercept = np.abs(there.standardised[:, p:]).sum(axis=1, keepdims=True)
         if is_small(0.1 * (objective.distance(there) * objective.scale + by_intercept * np.abs(objective.mean))):
-            step, curved = coef - here.coef, there.standardised - here.standardised
-            if objective.fit_intercept:
-                # In the coordinates of the features too it moves intercepts alone.
-                shift = _shift(hessian, -there.standardised)
-                step, curved = step + shift, curved + counted(shift)
-            return step, curved
+            shift, curved = hessian.balance(-there.standardised)
+            # In the coordinates of the features too it moves intercepts alone.
+            return coef - here.coef + shift, there.standardised - here.standardised + curved
     return None
 
 
