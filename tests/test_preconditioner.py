@@ -658,6 +658,30 @@ def test_a_dear_hessian_waits_until_the_passes_left_are_dearer(fit_intercept, is
     assert bool(n_taken) == is_correlated
 
 
+def test_the_diagonal_that_stands_in_for_a_hessian_follows_the_curvature(monkeypatch):
+    # Independent features, whose Hessian is a multiple of the identity: 1/4 of it at zero weights, and far less where
+    # most rows are certain.
+    monkeypatch.setattr(_hessian, "DEAR", 0.0)
+    rng = np.random.RandomState(0)
+    X = rng.normal(size=(4000, 20))
+    y = X.sum(axis=1) + 0.5 * rng.logistic(size=4000) > 0.0
+    objective = objective_of(X, y, 1e-4)
+    preconditioner = HessianPreconditioner(objective)
+    preconditioner.is_cheap = False
+    here = objective.evaluate(np.zeros(objective.shape))
+    preconditioner.step(here, 1e-6)
+    assert preconditioner.waits
+    assert_allclose(preconditioner.curvatures, 0.25, atol=1e-3)
+    there = objective.evaluate(np.append(np.ones((1, 20)), [[0.0]], axis=1))
+    along = np.append(rng.normal(size=(1, 10)), np.zeros((1, 11)), axis=1)
+    along[:, 10:20] = -along[:, :10]  # away from where rows become more or less certain
+    preconditioner.update(there, objective.evaluate(there.coef + 0.01 * along))
+    H = objective.curvature(there, exact=True)
+    expected = np.vdot(along, along @ H @ H) / np.vdot(along, along @ H)
+    assert expected < 0.2
+    assert_allclose(preconditioner.curvatures, expected, rtol=0.02)
+
+
 def test_collinear_features_too_many_for_a_hessian_at_every_step(built, monkeypatch):
     # Features that are sums of each other take hundreds of products by the diagonal, and dozens where the fifth buys a
     # Hessian.

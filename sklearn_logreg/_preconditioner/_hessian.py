@@ -127,9 +127,16 @@ class HessianPreconditioner(Preconditioner):
     def _take_diagonal(self, here):
         """Its diagonal where all weights are zero: in standardised coordinates all features curve alike."""
         raw = here.coef[:, self.objective.n_features :].sum(axis=1)
-        curvatures = self.objective.loss.curvature(raw) + self.objective.l2.ravel()
-        self.inverse = lambda gradient: gradient / curvatures
+        self.curvatures = self.objective.loss.curvature(raw) + self.objective.l2.ravel()
+        self.inverse = lambda gradient: gradient / self.curvatures
         self.is_ready = self.waits = True
+
+    def _rescale_diagonal(self, _, change, curvature):
+        """Let it curve as J did along the last step (Shanno and Phua 1978): less, the more rows are certain.
+
+        Without, 20 000 rows of 500 to 1000 independent features took one to five passes more, of 9 to 14.
+        """
+        self.curvatures *= np.vdot(change, change / self.curvatures) / curvature
 
     def look(self, here):
         """Take the Hessian here."""
@@ -250,7 +257,11 @@ class HessianPreconditioner(Preconditioner):
     def update(self, here, there):
         if not self.objective.penalty.l1:
             # A Hessian that serves for one step has nothing to learn from it.
-            return None if self.is_cheap else super().update(here, there)
+            if not self.is_cheap:
+                super().update(here, there)
+            if self.waits and self.pairs.pairs:
+                self._rescale_diagonal(*self.pairs.pairs[-1])
+            return
         # The model is needed itself, not its inverse: correct the matrix (BFGS).
         step = self.objective.standardise(there.coef - here.coef)[self.free]
         change = (there.standardised - here.standardised)[self.free]
