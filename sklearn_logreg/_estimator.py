@@ -113,7 +113,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
     violation_ : float
         The violation at the returned coefficients.
     duality_gap_ : float
-        A proven upper bound on J at the returned coefficients less its minimum; ``nan`` without a penalty.
+        A proven upper bound, but for rounding, on J at the returned coefficients less its minimum; ``nan`` without a
+        penalty.
     loss_curve_ : ndarray of shape (n_passes,)
         J at every pass.
     violation_curve_ : ndarray of shape (n_passes,)

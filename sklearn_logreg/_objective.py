@@ -426,7 +426,7 @@ class Objective:
         return self.shape[0] / 4 * np.dtype(dtype).itemsize * self.source.gram_nanoseconds
 
     def hessian(self, here, exact=False, balances=False):
-        """The Hessian of J here, which is not formed."""
+        """The Hessian of J here, not formed: see :class:`Hessian`."""
         return Hessian(self, here, exact, balances)
 
     def sample(self, n_rows, random_state):
@@ -468,10 +468,11 @@ class Objective:
 
 
 class Hessian:
-    """The Hessian of J at an evaluation, in standardised coordinates: products with it, and its diagonal.
+    """The Hessian of J at an evaluation, in standardised coordinates: products with it, and some of its entries.
 
-    Each reads every row once, and the first of them, or all where too much would have to be kept, once more.  With
-    ``balances`` the first product prepares for :meth:`balance`.
+    It is not formed; a product, or the diagonal, reads every row once, and the raw predictions are computed once more
+    by the first of them, or by all where too much would have to be kept.  Unless ``exact``, rows far on the wrong side
+    are given more curvature.  With ``balances`` the first product prepares for :meth:`balance`.
     """
 
     def __init__(self, objective, here, exact, balances):
@@ -480,9 +481,8 @@ class Hessian:
         self.exact = exact
         self.room = objective._room()
         self.kept = None  # what ``_curve`` gave, of all rows
-        # Of two classes, what the Hessian makes of the intercept.
-        self.column = None
-        self.wants_column = balances and objective.fit_intercept and objective.shape[0] == 1
+        self.of_intercept = None  # with two classes, the Hessian times the intercept
+        self.wants_intercept = balances and objective.fit_intercept and objective.shape[0] == 1
 
     def _curve(self, X_b, rows, work):
         """Of each row of a block the second derivative of the loss; for softmax, the probabilities."""
@@ -499,15 +499,27 @@ class Hessian:
             self.room[:, rows] = curved
         return curved
 
+    def _mean(self, function):
+        """Weighted means of what function(curved, weight, X_b, work) sums over the rows of a block."""
+        objective = self.objective
+
+        def sums(X_b, rows, work):
+            weight = 1.0 if objective.weight is None else objective.weight[rows]
+            return function(self._curve(X_b, rows, work), weight, X_b, work)
+
+        means = [total / objective.total_weight for total in objective.source.sum_over_blocks(sums)]
+        self.kept = self.room
+        return means
+
     def product(self, step):
         """The Hessian times a step."""
-        if not self.wants_column:
+        if not self.wants_intercept:
             return self._products(step)[0]
-        self.wants_column = False
-        unit = np.zeros_like(step)
-        unit[:, -1] = 1.0
+        self.wants_intercept = False
+        intercept = np.zeros_like(step)
+        intercept[:, -1] = 1.0
         # While the block is in cache: by itself it would take most of a pass.
-        out, self.column = self._products(step, unit)
+        out, self.of_intercept = self._products(step, intercept)
         return out
 
     def _products(self, *steps):
@@ -515,25 +527,16 @@ class Hessian:
         objective = self.objective
         rounded = [objective.unstandardise(step).astype(objective.source.dtype, copy=False) for step in steps]
 
-        def product(coef, curved, X_b, rows, work):
+        def product(coef, curved, weight, X_b, work):
             D = objective._raw(*objective._split(coef), X_b, work)
             D *= curved
             if len(D) > 1:
                 D -= curved * D.sum(axis=0)
-            if objective.weight is not None:
-                D *= objective.weight[rows]
+            D *= weight
             return objective._gradient(D, X_b, work).copy()
 
-        def sums(X_b, rows, work):
-            curved = self._curve(X_b, rows, work)
-            return [product(coef, curved, X_b, rows, work) for coef in rounded]
-
-        of_loss = objective.source.sum_over_blocks(sums)
-        self.kept = self.room
-        return [
-            objective.standardise_gradient(out / objective.total_weight) + objective.l2 * step
-            for out, step in zip(of_loss, steps, strict=True)
-        ]
+        means = self._mean(lambda *block: [product(coef, *block) for coef in rounded])
+        return [objective.standardise_gradient(m) + objective.l2 * s for m, s in zip(means, steps, strict=True)]
 
     def balance(self, residual):
         """The step of the intercepts that leaves none of their residual, and the Hessian times it.
@@ -543,45 +546,39 @@ class Hessian:
         shift = np.zeros_like(residual)
         if not self.objective.fit_intercept:
             return shift, shift
-        shift[:, -1] = np.linalg.lstsq(self.of_intercepts(), residual[:, -1], rcond=1e-14)[0]
-        if self.column is None:
-            self.wants_column = False
-            return shift, self.product(shift)
-        return shift, shift[0, -1] * self.column
+        excess = residual[:, -1]
+        if self.of_intercept is not None:
+            curvature = self.of_intercept[:, -1]
+            shift[:, -1] = np.divide(excess, curvature, out=np.zeros_like(excess), where=curvature > 0.0)
+            return shift, shift[0, -1] * self.of_intercept
+        self.wants_intercept = False
+        shift[:, -1] = np.linalg.lstsq(self.of_intercepts(), excess, rcond=1e-14)[0]
+        return shift, self.product(shift)
 
     def diagonal(self, of_features=True):
         """Its diagonal; not ``of_features``: the mean of that for each class."""
         objective = self.objective
 
-        def sums(X_b, rows, work):
-            h = self._curve(X_b, rows, work)
-            if len(h) > 1:
-                h = h * (1.0 - h)
-            if objective.weight is not None:
-                h = h * objective.weight[rows]
+        def sums(curved, weight, X_b, work):
+            h = weight * (curved if len(curved) == 1 else curved * (1.0 - curved))
             return h.sum(axis=1), *(objective.source.second_moments(h, X_b) if of_features else ())
 
-        total, *moments = objective.source.sum_over_blocks(sums)
-        self.kept = self.room
+        total, *moments = self._mean(sums)
         diagonal = np.repeat(total[:, None], objective.shape[1], axis=1)
         if of_features:
             first, second = moments
             by_feature = second - 2.0 * objective.mean * first + objective.mean**2 * total[:, None]
             objective._split(diagonal)[0][:] = by_feature / objective.scale**2
-        return np.maximum(diagonal / objective.total_weight, 0.0) + objective.l2
+        return np.maximum(diagonal, 0.0) + objective.l2
 
     def of_intercepts(self):
         """Its entries at the intercepts, (n_outputs, n_outputs)."""
-        objective = self.objective
 
-        def sums(rows, work):
-            curved = self._curve(None if self.kept is not None else objective.source.block(rows, work), rows, work)
-            weighted = curved if objective.weight is None else curved * objective.weight[rows]
-            return (weighted @ curved.T if len(curved) > 1 else weighted.sum(axis=1),)
+        def sums(curved, weight, X_b, work):
+            weighted = weight * curved
+            return (weighted @ curved.T if len(curved) > 1 else weighted.sum(axis=1, keepdims=True),)
 
-        (H,) = objective.source.sum_over_rows(sums)
-        self.kept = self.room
-        H = H.reshape(len(H), -1) / objective.total_weight
+        (H,) = self._mean(sums)
         if len(H) == 1:
             return H
         # p_k (1 - p_k) is the sum of p_k p_l over the others: no difference of large numbers.

@@ -225,8 +225,8 @@ class Source:
 
 
 def transpose(X, out):
-    """Copy X' to out, some rows of X at a time: each would come into cache once for every few features otherwise."""
-    step = max(TRANSPOSED_BYTES // (8 * X.shape[1] or 1), 1)
+    """Copy X' to out; of C-ordered X some rows at a time, which would come into cache again for every few features."""
+    step = len(X) if X.flags.f_contiguous else max(TRANSPOSED_BYTES // (8 * X.shape[1]), 64)
     for start in range(0, len(X), step):
         out[:, start : start + step] = X[start : start + step].T
 
