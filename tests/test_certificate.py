@@ -301,7 +301,7 @@ def test_a_short_step_gives_a_bound_without_a_look_at_the_data(n_classes, fit_in
         # Of the steps with these weights, that which leaves each class its weight.
         u[:, -1] = 0.0
         excess = (here.standardised + hessian.product(u))[:, -1]
-        u[:, -1] = -np.linalg.lstsq(hessian.of_intercepts(), excess)[0]
+        u[:, -1] = -np.linalg.lstsq(hessian.of_intercepts(), excess, rcond=1e-14)[0]
     step = objective.unstandardise(u)
     exact = _certificate._bound(objective, here.coef, here.coef, step, _certificate.FEASIBLE)
     short = _certificate._bound_of_short_step(objective, here, step, hessian.product(u))
