@@ -111,17 +111,13 @@ def _largest_tilt(objective, step, u):
     """At least as much as any tilt; ``u`` is the step in standardised coordinates.
 
     |t| is at most the range of the changes of a row's raw predictions: |u| |z|, or sqrt(2) of that with more than two
-    classes.  And s |z|^2 is at most the total weight times the number of features, of which each has mean square 1.
-    What varies by rounding only, and has no scale of its own, has at most (8 eps mean)^2.
+    classes.  And s |z|^2 is at most the total weight times its mean.
     """
     weight = objective.weight
     least = 1.0 if weight is None else weight.min(where=weight > 0.0, initial=np.inf)
-    steady = 8.0 * np.finfo(objective.source.dtype).eps * objective.mean
-    mean_square = objective.fit_intercept + np.maximum(steady**2, 1.0).sum()
-    largest = np.sqrt(min(len(u), 2) * objective.total_weight / least * mean_square) * np.sqrt(np.vdot(u, u))
+    largest = np.sqrt(min(len(u), 2) * objective.total_weight / least * objective.mean_square) * np.linalg.norm(u)
     if largest > SHORT and objective.has_room:
-        p = objective.n_features
-        change = objective.source.project(step[:, :p]) + step[:, p:].sum(axis=1, keepdims=True)
+        change = objective.predict(step)
         if weight is not None:
             change = change[:, weight > 0.0]
         largest = np.ptp(change, axis=0).max() if len(change) > 1 else np.abs(change).max()

@@ -87,12 +87,24 @@ class Objective:
         # One row in a million that differs in its last bit makes more than 1e-19; the rounding of moments makes less.
         constant = sd <= 1e-19 * np.abs(mean)
         # A column that varies by the rounding of the data alone has no scale of its own.
-        steady = sd <= 8.0 * np.finfo(self.source.dtype).eps * np.abs(mean)
+        steady = sd <= self._rounding_of(mean)
         if not self.fit_intercept:
             constant &= mean == 0.0
             steady &= mean == 0.0
             mean, sd = np.zeros_like(mean), np.hypot(mean, sd)
         return mean, np.where(steady | (sd < LEAST_SCALE), 1.0, sd), np.flatnonzero(constant)
+
+    def _rounding_of(self, mean):
+        """Standard deviation up to which a column varies by the rounding of the data alone."""
+        return 8.0 * np.finfo(self.source.dtype).eps * np.abs(mean)
+
+    @property
+    def mean_square(self):
+        """At least the weighted mean of |z|^2, with z a row in standardised coordinates: 1 for each of them.
+
+        But a column without a scale of its own varies by as much as rounding makes it.
+        """
+        return self.fit_intercept + float(np.maximum(self._rounding_of(self.mean) ** 2, 1.0).sum())
 
     def evaluate(self, coef):
         """J and its gradient at coef, rounded to the precision of the data; one pass, which reads every row once."""
@@ -299,16 +311,17 @@ class Objective:
         self._split(out)[0][:] = self.penalty.l2 / self.scale**2
         return out
 
+    def predict(self, coef):
+        """Raw predictions of all rows: (n_outputs, n)."""
+        W, b = self._split(coef)
+        return self.source.project(W) + b.sum(axis=1, keepdims=True)
+
     def residuals(self, here):
         """Derivatives of the loss with respect to the raw predictions, and probabilities, of all rows: (n_outputs, n).
 
         For two classes the probabilities are those of the second.
         """
-        if here.raw is None:
-            W, b = self._split(here.coef)
-            raw = self.source.project(W) + b.sum(axis=1, keepdims=True)
-        else:
-            raw = here.raw.copy()
+        raw = self.predict(here.coef) if here.raw is None else here.raw.copy()
         self.loss.evaluate(raw, self.codes, None, Workspace())
         own = self.loss.own_class(self.codes)
         P = raw + (own if self.shape[0] == 1 else own == np.arange(self.shape[0])[:, None])
@@ -481,8 +494,8 @@ class Hessian:
         self.exact = exact
         self.room = objective._room()
         self.kept = None  # what ``_curve`` gave, of all rows
-        self.of_intercept = None  # with two classes, the Hessian times the intercept
-        self.wants_intercept = balances and objective.fit_intercept and objective.shape[0] == 1
+        self.balances = balances and objective.fit_intercept and objective.shape[0] == 1
+        self.column = None  # with two classes, the Hessian times the intercept
 
     def _curve(self, X_b, rows, work):
         """Of each row of a block the second derivative of the loss; for softmax, the probabilities."""
@@ -513,14 +526,17 @@ class Hessian:
 
     def product(self, step):
         """The Hessian times a step."""
-        if not self.wants_intercept:
+        if not self.balances or self.column is not None:
             return self._products(step)[0]
-        self.wants_intercept = False
-        intercept = np.zeros_like(step)
-        intercept[:, -1] = 1.0
         # While the block is in cache: by itself it would take most of a pass.
-        out, self.of_intercept = self._products(step, intercept)
+        out, self.column = self._products(step, self._intercept())
         return out
+
+    def _intercept(self):
+        """The step of the intercept alone, by one."""
+        step = np.zeros(self.objective.shape)
+        step[:, -1] = 1.0
+        return step
 
     def _products(self, *steps):
         """The Hessian times each of the steps."""
@@ -532,7 +548,8 @@ class Hessian:
             D *= curved
             if len(D) > 1:
                 D -= curved * D.sum(axis=0)
-            D *= weight
+            if objective.weight is not None:
+                D *= weight
             return objective._gradient(D, X_b, work).copy()
 
         means = self._mean(lambda *block: [product(coef, *block) for coef in rounded])
@@ -546,14 +563,8 @@ class Hessian:
         shift = np.zeros_like(residual)
         if not self.objective.fit_intercept:
             return shift, shift
-        excess = residual[:, -1]
-        if self.of_intercept is not None:
-            curvature = self.of_intercept[:, -1]
-            shift[:, -1] = np.divide(excess, curvature, out=np.zeros_like(excess), where=curvature > 0.0)
-            return shift, shift[0, -1] * self.of_intercept
-        self.wants_intercept = False
-        shift[:, -1] = np.linalg.lstsq(self.of_intercepts(), excess, rcond=1e-14)[0]
-        return shift, self.product(shift)
+        shift[:, -1] = np.linalg.lstsq(self.of_intercepts(), residual[:, -1], rcond=1e-14)[0]
+        return shift, self.product(shift) if self.column is None else shift[0, -1] * self.column
 
     def diagonal(self, of_features=True):
         """Its diagonal; not ``of_features``: the mean of that for each class."""
@@ -573,14 +584,11 @@ class Hessian:
 
     def of_intercepts(self):
         """Its entries at the intercepts, (n_outputs, n_outputs)."""
-
-        def sums(curved, weight, X_b, work):
-            weighted = weight * curved
-            return (weighted @ curved.T if len(curved) > 1 else weighted.sum(axis=1, keepdims=True),)
-
-        (H,) = self._mean(sums)
-        if len(H) == 1:
-            return H
+        if self.objective.shape[0] == 1:
+            if self.column is None:
+                (self.column,) = self._products(self._intercept())
+            return self.column[:, -1:]
+        (H,) = self._mean(lambda P, weight, X_b, work: ((weight * P) @ P.T,))
         # p_k (1 - p_k) is the sum of p_k p_l over the others: no difference of large numbers.
         np.fill_diagonal(H, 0.0)
         return np.diag(H.sum(axis=1)) - H
