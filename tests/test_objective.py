@@ -8,6 +8,7 @@ import pytest
 from conftest import cost, dense, gradient, violation
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from scipy.optimize import minimize_scalar
 
 from sklearn_logreg import _objective
 from sklearn_logreg._losses import LogLoss, SoftmaxLoss
@@ -369,6 +370,30 @@ def test_a_step_that_was_too_long_is_shortened_to_where_j_is_least(length, n_cla
     assert abs(np.log(share / shares[costs.argmin()])) < 0.4
     assert problem.cost(here.coef + share * step) < here.value
     assert problem.objective.shorten(here, replace(there, raw=None)) is None, "not without another pass"
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("options", [{}, {"weighted": False}, {"storage": "sparse"}, {"C": np.inf}], ids=str)
+def test_a_step_that_was_too_short_is_lengthened_by_newtons_method_on_the_line(options, n_classes):
+    problem = make_problem(n_classes, **{"C": 0.5, "l1_ratio": 0.0, **options})
+    objective, coef = problem.objective, point(problem)
+    here = objective.evaluate(coef)
+    # Downhill in standardised coordinates, and half as far as J falls.
+    downhill = -objective.unstandardise(here.standardised)
+    best = minimize_scalar(lambda t: problem.cost(coef + t * downhill), bracket=(0.0, 1e-3)).x
+    step = 0.5 * best * downhill
+
+    def slope(length):
+        return np.vdot(problem.gradient(coef + length * step), step)
+
+    h = 1e-3
+    curvature = (slope(1 - 2 * h) - 8 * slope(1 - h) + 8 * slope(1 + h) - slope(1 + 2 * h)) / (12 * h)
+    newton = 1.0 - slope(1.0) / curvature
+    assert 1.5 < newton < 2.5
+    assert_allclose(objective.lengthen(here, step), newton, rtol=1e-8)
+    assert objective.lengthen(here, 0.01 * step) == _objective.LONGEST, "a parabola tells little far away"
+    assert objective.lengthen(here, 4.0 * step) == 1.0, "too long a step is the line search's to shorten"
+    assert objective.lengthen(replace(here, raw=None), step) == 1.0, "not without another pass"
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])

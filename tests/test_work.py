@@ -64,6 +64,15 @@ def test_passes_on_heavy_tails():
     assert n_passes <= 520
 
 
+@pytest.mark.parametrize("C, n_passes", [(0.01, 8), (1.0, 8), (100.0, 9)])
+def test_newton_steps_have_their_best_length(C, n_passes, breast_cancer):
+    # With steps as Newton's method gives them, which are too short while rows become certain, 9, 10 and 11.
+    X, y = breast_cancer
+    model = LogisticRegression(C=C).fit(X, y)
+    assert_optimal(model, X, y)
+    assert model.n_iter_[0] <= n_passes
+
+
 def test_passes_on_text():
     # Counts with Zipf's frequencies, more features than a Hessian is formed for.
     rng = np.random.RandomState(63)

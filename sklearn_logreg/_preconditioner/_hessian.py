@@ -116,7 +116,12 @@ class HessianPreconditioner(Preconditioner):
             self.look(here)
         if self.objective.penalty.l1:
             return self._proximal_step(here, accuracy)
-        return super().step(here, tol)
+        step, slope = super().step(here, tol)
+        if self.is_cheap and not self.used and here.violation > NEAR:
+            # Far away, Newton steps are too short: the more rows are certain, the less J curves.
+            length = self.objective.lengthen(here, step)
+            step, slope = length * step, length * slope
+        return step, slope
 
     def _may_wait(self, here):
         """Is its diagonal known, as all weights are zero, and a Hessian dear?  On a sample it is not."""
