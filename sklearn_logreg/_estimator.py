@@ -357,7 +357,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         Of a rate that is too large the message says how large it may be; of one that may be too small it does so where
         that takes no longer than the fit.
         """
-        is_short = objective.curvature_nanoseconds(np.float64) <= n_passes * objective.source.nanoseconds
+        is_short = objective.hessian_nanoseconds(np.float64) <= n_passes * objective.source.nanoseconds
         may_be_small = status is Status.MAX_ITER and self.learning_rate != "auto"
         if status is Status.DIVERGED or (may_be_small and is_short):
             return (2.0 if self.solver == "gd" else 1.0) / objective.lipschitz()

@@ -183,11 +183,6 @@ class SoftmaxLoss:
             p[own] = raised
         return p
 
-    def curvature(self, raw, codes=None):
-        """Second derivatives p_k (1 - p_k); with codes, of the raised probabilities; overwrites raw."""
-        p = self.curving_probabilities(raw, codes)
-        return p * (1.0 - p)
-
     def all_probabilities(self, raw):
         """Probabilities of all classes; raw is kept."""
         return self.probabilities(raw.copy()) if raw.size else raw

@@ -23,17 +23,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import repeat
-from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from ._sources import SMALL_BYTES, Workspace, in_precision
+from ._curvature import Hessian
+from ._sources import SMALL_BYTES, Workspace
 
-# Numbers held at a time while the Hessian of softmax is formed: 16 MiB of them, or as many as it has itself (usps took
-# four fifths of the time that way), or at least one block of a class.
-BETWEEN_ENTRIES = 2**21
 # Logarithms of the least and the largest share of a step that was too long.
 SHARES = -7.0, -0.35
 # Times its length that a step may get.  Newton steps from zero want 1.2 to 2.5 times theirs on real data, raw.
@@ -111,12 +107,12 @@ class Objective:
     def evaluate(self, coef):
         """J and its gradient at coef, rounded to the precision of the data; one pass, which reads every row once."""
         rounded = coef.astype(self.source.dtype, copy=False)
-        W, b = self._split(rounded)
+        W, b = self.split(rounded)
         source, loss = self.source, self.loss
-        kept = self._room() if source.is_small else None
+        kept = self.room() if source.is_small else None
 
         def sums(X_b, rows, work):
-            raw = self._raw(W, b, X_b, work)
+            raw = self.raw_block(W, b, X_b, work)
             if kept is not None:
                 kept[:, rows] = raw
             weight = None if self.weight is None else self.weight[rows]
@@ -125,11 +121,11 @@ class Objective:
                 misses = loss.misses(raw, self.codes[rows])
                 missed = np.sum(misses if weight is None else weight[misses])
             value, wrong = loss.evaluate(raw, self.codes[rows], weight, work)
-            return value, wrong, missed, self._gradient(raw, X_b, work)
+            return value, wrong, missed, self.accumulate(raw, X_b, work)
 
         value, wrong, missed, gradient = source.sum_over_blocks(sums)
         coef = rounded.astype(np.float64, copy=False)
-        W, _ = self._split(coef)
+        W, _ = self.split(coef)
         # The residuals of a row sum to zero; what rounding leaves of that, nothing but a weak penalty would resist.
         gradient = self.apart(gradient / self.total_weight)
         standardised = self.standardise_gradient(gradient)
@@ -151,10 +147,10 @@ class Objective:
         if here.raw is None:
             return 1.0
         coef = step.astype(self.source.dtype, copy=False)
-        W, b = self._split(coef)
+        W, b = self.split(coef)
 
         def sums(X_b, rows, work):
-            change = self._raw(W, b, X_b, work)
+            change = self.raw_block(W, b, X_b, work)
             codes, weight = self.codes[rows], 1.0 if self.weight is None else self.weight[rows]
             residuals = here.raw[:, rows] + change
             self.loss.evaluate(residuals, codes, None, work)
@@ -169,7 +165,7 @@ class Objective:
 
         slope, curvature = (float(total) / self.total_weight for total in self.source.sum_over_blocks(sums))
         by_penalty = self.penalty.l2 * W
-        slope += np.vdot(by_penalty, W + self._split(here.coef)[0])
+        slope += np.vdot(by_penalty, W + self.split(here.coef)[0])
         curvature += np.vdot(by_penalty, W)
         return 1.0 - max(slope / curvature, 1.0 - LONGEST) if slope < 0.0 < curvature else 1.0
 
@@ -184,14 +180,14 @@ class Objective:
 
         def value(log_share):
             share = np.exp(log_share)
-            W, _ = self._split(here.coef + share * change)
+            W, _ = self.split(here.coef + share * change)
             total, _ = self.loss.evaluate(here.raw + share * raw_change, self.codes, self.weight, work)
             return total / self.total_weight + self.penalty.value(W)
 
         # Within a third is near enough.
         return np.exp(minimize_scalar(value, bounds=SHARES, method="bounded", options={"xatol": 0.3}).x)
 
-    def _split(self, coef):
+    def split(self, coef):
         """Views of the weights and of the intercept, the latter of no columns without one."""
         return coef[:, : self.n_features], coef[:, self.n_features :]
 
@@ -200,11 +196,11 @@ class Objective:
         """Is there memory for a number of every output and row?"""
         return 8 * self.shape[0] * self.source.n_rows <= SMALL_BYTES
 
-    def _room(self):
+    def room(self):
         """An array for a number of every output and row, none where it would take too much memory."""
         return np.empty((self.shape[0], self.source.n_rows)) if self.has_room else None
 
-    def _raw(self, W, b, X_b, work):
+    def raw_block(self, W, b, X_b, work):
         """Raw predictions W x + b of a block in float64; at W = 0 X is not read."""
         raw = work.array("raw", (len(W), X_b.shape[0]))
         if not W.any():
@@ -215,19 +211,19 @@ class Objective:
             raw[:] = self.source.predict(W, X_b, work)
         return raw
 
-    def _raw_at(self, here, X_b, rows, work):
+    def raw_block_at(self, here, X_b, rows, work):
         """Raw predictions of a block at an evaluation, which may have kept them."""
         if here.raw is None:
-            W, b = self._split(here.coef.astype(self.source.dtype, copy=False))
-            return self._raw(W, b, X_b, work)
+            W, b = self.split(here.coef.astype(self.source.dtype, copy=False))
+            return self.raw_block(W, b, X_b, work)
         raw = work.array("raw", (self.shape[0], X_b.shape[0]))
         raw[:] = here.raw[:, rows]
         return raw
 
-    def _gradient(self, R, X_b, work):
+    def accumulate(self, R, X_b, work):
         """R [X_b 1]: the gradient, from derivatives R with respect to the raw predictions of a block."""
         gradient = work.array("gradient", self.shape)
-        by_feature, by_intercept = self._split(gradient)
+        by_feature, by_intercept = self.split(gradient)
         by_feature[:] = self.source.accumulate(R, X_b)
         by_intercept[:] = R.sum(axis=1, keepdims=True)
         return gradient
@@ -236,25 +232,25 @@ class Objective:
         """Largest entry of the (sub)gradient in standardised coordinates, over the mean residual."""
         distance = np.abs(standardised)
         if self.penalty.l1:
-            self._split(distance)[0][:] = self._distance(W, standardised)
+            self.split(distance)[0][:] = self._distance(W, standardised)
         largest = float(distance.max())
         return largest / wrong if wrong > 0.0 else largest
 
     def _distance(self, W, standardised):
         """Distance of the weights' gradient to the subdifferential, in standardised coordinates."""
-        by_feature, _ = self._split(standardised)
+        by_feature, _ = self.split(standardised)
         if not self.penalty.l1:
             return np.abs(by_feature)
         return self.penalty.distance(W, by_feature * self.scale) / self.scale
 
     def distance(self, evaluation):
         """Entry by entry, how far the weights are from optimal: the violation before its maximum is taken."""
-        return self._distance(self._split(evaluation.coef)[0], evaluation.standardised)
+        return self._distance(self.split(evaluation.coef)[0], evaluation.standardised)
 
     def prox(self, coef, step_size):
         """Proximal operator of the L1 part; the intercept passes through."""
         if self.penalty.l1:
-            W, _ = self._split(coef)
+            W, _ = self.split(coef)
             W[:] = self.penalty.prox(W, step_size)
         return coef
 
@@ -285,8 +281,8 @@ class Objective:
         by_smooth = float(np.vdot(evaluation.gradient, step))
         if not self.penalty.l1:
             return by_smooth
-        W, _ = self._split(evaluation.coef)
-        change, _ = self._split(step)
+        W, _ = self.split(evaluation.coef)
+        change, _ = self.split(step)
         return by_smooth + self.penalty.l1 * float(np.sum(np.abs(W + change) - np.abs(W)))
 
     def resolution(self, evaluation):
@@ -301,7 +297,7 @@ class Objective:
     def standardise(self, step):
         """A step, in standardised coordinates."""
         out = step.copy()
-        W, b = self._split(out)
+        W, b = self.split(out)
         if self.fit_intercept:
             b += (W @ self.mean)[:, None]
         W *= self.scale
@@ -310,7 +306,7 @@ class Objective:
     def unstandardise(self, step):
         """A step in standardised coordinates, in those of the features."""
         out = step.copy()
-        W, b = self._split(out)
+        W, b = self.split(out)
         W /= self.scale
         if self.fit_intercept:
             b -= (W @ self.mean)[:, None]
@@ -319,7 +315,7 @@ class Objective:
     def standardise_gradient(self, gradient):
         """The gradient of the mean loss with respect to standardised coordinates."""
         out = gradient.copy()
-        W, b = self._split(out)
+        W, b = self.split(out)
         if self.fit_intercept:
             W -= b * self.mean
         W /= self.scale
@@ -331,7 +327,7 @@ class Objective:
     def unstandardise_gradient(self, standardised):
         """The gradient with respect to the features, from that with respect to standardised coordinates."""
         out = standardised.copy()
-        W, b = self._split(out)
+        W, b = self.split(out)
         W *= self.scale
         if self.fit_intercept:
             W += b * self.mean
@@ -341,12 +337,12 @@ class Objective:
     def l2(self):
         """Diagonal of the L2 part's Hessian in standardised coordinates, in the shape of coef."""
         out = np.zeros(self.shape)
-        self._split(out)[0][:] = self.penalty.l2 / self.scale**2
+        self.split(out)[0][:] = self.penalty.l2 / self.scale**2
         return out
 
     def predict(self, coef):
         """Raw predictions of all rows: (n_outputs, n)."""
-        W, b = self._split(coef)
+        W, b = self.split(coef)
         return self.source.project(W) + b.sum(axis=1, keepdims=True)
 
     def residuals(self, here):
@@ -360,119 +356,26 @@ class Objective:
         P = raw + (own if self.shape[0] == 1 else own == np.arange(self.shape[0])[:, None])
         return raw, P
 
-    def curvature(self, here, exact=False, dtype=np.float64, free=None):
-        """Hessian of the mean loss in standardised coordinates, over the entries of coef in order.
-
-        It may be formed on some of them alone, ``free``, a boolean array in the shape of coef; for two classes the
-        intercept is always one.  Unless ``exact``, rows far on the wrong side are given more curvature.  Products are
-        formed in ``dtype``.  Reads every row once.
-        """
-        p = self.n_features
-        used: Any = slice(None) if free is None else np.flatnonzero(free[:, :p].any(axis=0))
-        if self.loss.n_outputs == 1:
-            return self.class_curvatures(here, exact, dtype, used)[0]
-        largest = self._largest_weight()
-        scale = np.tile(self._curvature_scale(largest), (self.shape[0], 1))
-        features: Any = None
-        if free is None:
-            scale = scale.ravel()
-        else:
-            scale = scale[free]
-            # Of each class, the rows of what is centred.
-            features = [np.flatnonzero(of_class) for of_class in np.hstack([free[:, used], free[:, p:]])]
-
-        def sums(X_b, rows, work):
-            raw = self._raw_at(here, X_b, rows, work)
-            P = self.loss.curving_probabilities(raw, None if exact else self.codes[rows])
-            root = 1.0 if self.weight is None else np.sqrt(self.weight[rows] / largest)
-            # Single precision may not hold the features; the caller sees it by the result.
-            with np.errstate(over="ignore", invalid="ignore"):
-                Z = self.source.centred(X_b, self.mean, self.fit_intercept, work, dtype, used)
-                between = _between_classes(Z, P * root, features, work)
-                if features is None:
-                    return (between,)
-                of_classes = in_precision(np.sqrt(P * (1.0 - P)) * root, dtype, is_squared=True)
-                return between, *map(_within_class, repeat(Z), of_classes, features)
-
-        # A product of few rows takes as long as what its result takes to be stored and added.
-        source = self.source.in_longer_blocks(len(scale))
-        H, *within = source.sum_over_blocks(sums, self.curvature_nanoseconds(dtype, len(scale)))
-        np.negative(H, out=H)
-        start = 0
-        for H_k in within:
-            of_class = slice(start, start := start + len(H_k))
-            H[of_class, of_class] = H_k
-        H /= np.multiply.outer(scale, scale)
-        if free is None:
-            # The blocks of a class add up to zero, as p_k (1 - p_k) is the sum of p_k p_l over the others: J does not
-            # curve where all classes move together, whatever the rounding.
-            blocks = H.reshape(*self.shape, *self.shape)
-            for k in range(len(blocks)):
-                blocks[k, :, k] = 0.0
-                blocks[k, :, k] = -blocks[k].sum(axis=1)
-        return H
-
-    def class_curvatures(self, here, exact=False, dtype=np.float64, features=slice(None)):
-        """The same for each class by itself: the diagonal blocks, shape (n_outputs, q, q) or less on some features.
-
-        Reads every row once, or once for each few classes where blocks are large.
-        """
-        largest, gram = self._largest_weight(), self.source.gram
-        scale = self._curvature_scale(largest, features)
-        n_outputs, size = self.shape[0], len(scale)
-
-        def sums(X_b, rows, work):
-            h = self.loss.curvature(self._raw_at(here, X_b, rows, work), None if exact else self.codes[rows])[classes]
-            if self.weight is not None:
-                h = h * (self.weight[rows] / largest)
-            # Single precision may not hold the features; the caller sees it by the result.
-            with np.errstate(over="ignore", invalid="ignore"):
-                return [gram(X_b, h_k, self.mean, self.fit_intercept, work, dtype, features) for h_k in h]
-
-        H = np.empty((n_outputs, size, size))
-        # Each thread holds what it has summed: of ten classes of 784 features at once, more than the data.
-        n_together = max(BETWEEN_ENTRIES // size**2, 1)
-        share = min(n_together / n_outputs, 1.0) * (size / self.shape[1]) ** 2
-        nanoseconds = max(share * self.class_curvatures_nanoseconds(dtype), self.source.nanoseconds)
-        for start in range(0, n_outputs, n_together):
-            classes = slice(start, start + n_together)
-            for k, H_k in enumerate(self.source.sum_over_blocks(sums, nanoseconds), start):
-                H[k] = H_k
-        H /= scale
-        H /= scale[:, None]
-        return H
-
-    def _largest_weight(self):
-        """What weights are divided by in sums that single precision must hold."""
-        return 1.0 if self.weight is None else self.weight.max()
-
-    def _curvature_scale(self, largest, features=slice(None)):
-        """What makes such a sum of products of features a mean in standardised coordinates, divided by it twice."""
-        of_features = self.scale[features]
-        scale = np.ones(len(of_features) + self.fit_intercept)
-        scale[: len(of_features)] = of_features
-        return scale * np.sqrt(self.total_weight / largest)
-
     def suits_single_precision(self):
         """Do the digits of float32 do for a Hessian: none lost to means far from zero, no square out of range?"""
         return bool(np.all((np.abs(self.mean) <= 100.0 * self.scale) & (np.abs(np.log10(self.scale)) < 12.0)))
 
-    def curvature_nanoseconds(self, dtype, n_free=None):
-        """Time that :meth:`curvature` takes on one thread, roughly; on all entries, or so many."""
+    def hessian_nanoseconds(self, dtype, n_free=None):
+        """Time that :meth:`Hessian.matrix` takes on one thread, roughly; on all entries, or so many."""
         n_outputs = self.shape[0]
-        of_all = self.class_curvatures_nanoseconds(dtype)
+        of_all = self.class_blocks_nanoseconds(dtype)
         if n_outputs > 1:
             of_all = n_outputs * (n_outputs + 1) / 8 * np.dtype(dtype).itemsize * self.source.dense_gram_nanoseconds
         share = 1.0 if n_free is None else n_free / (n_outputs * self.shape[1])
         # However few they are, all rows are read.
         return max(share**2 * of_all, self.source.nanoseconds)
 
-    def class_curvatures_nanoseconds(self, dtype):
-        """Time that :meth:`class_curvatures` takes on one thread, roughly."""
+    def class_blocks_nanoseconds(self, dtype):
+        """Time that :meth:`Hessian.class_blocks` takes on one thread, roughly."""
         return self.shape[0] / 4 * np.dtype(dtype).itemsize * self.source.gram_nanoseconds
 
     def hessian(self, here, exact=False, balances=False):
-        """The Hessian of J here, not formed: see :class:`Hessian`."""
+        """The Hessian of J here: see :class:`Hessian`."""
         return Hessian(self, here, exact, balances)
 
     def sample(self, n_rows, random_state):
@@ -511,142 +414,3 @@ class Objective:
         s = s / self.total_weight
         largest = self.source.largest_eigenvalue(s, self.fit_intercept, MAX_GRAM)
         return self.loss.curvature_bound * largest + float(np.max(self.penalty.l2))
-
-
-class Hessian:
-    """The Hessian of J at an evaluation, in standardised coordinates: products with it, and some of its entries.
-
-    It is not formed; a product, or the diagonal, reads every row once, and the raw predictions are computed once more
-    by the first of them, or by all where too much would have to be kept.  Unless ``exact``, rows far on the wrong side
-    are given more curvature.  With ``balances`` the first product prepares for :meth:`balance`.
-    """
-
-    def __init__(self, objective, here, exact, balances):
-        self.objective = objective
-        self.here = here
-        self.exact = exact
-        self.room = objective._room()
-        self.kept = None  # what ``_curve`` gave, of all rows
-        self.balances = balances and objective.fit_intercept and objective.shape[0] == 1
-        self.column = None  # with two classes, the Hessian times the intercept
-
-    def _curve(self, X_b, rows, work):
-        """Of each row of a block the second derivative of the loss; for softmax, the probabilities."""
-        if self.kept is not None:
-            return self.kept[:, rows]
-        objective = self.objective
-        raw, codes = objective._raw_at(self.here, X_b, rows, work), None if self.exact else objective.codes[rows]
-        if objective.shape[0] == 1:
-            curved = objective.loss.curvature(raw, codes)
-        else:
-            # A copy, as a product makes its own raw predictions in the same memory.
-            curved = objective.loss.curving_probabilities(raw, codes).copy()
-        if self.room is not None:
-            self.room[:, rows] = curved
-        return curved
-
-    def _mean(self, function):
-        """Weighted means of what function(curved, weight, X_b, work) sums over the rows of a block."""
-        objective = self.objective
-
-        def sums(X_b, rows, work):
-            weight = 1.0 if objective.weight is None else objective.weight[rows]
-            return function(self._curve(X_b, rows, work), weight, X_b, work)
-
-        means = [total / objective.total_weight for total in objective.source.sum_over_blocks(sums)]
-        self.kept = self.room
-        return means
-
-    def product(self, step):
-        """The Hessian times a step."""
-        if not self.balances or self.column is not None:
-            return self._products(step)[0]
-        # While the block is in cache: by itself it would take most of a pass.
-        out, self.column = self._products(step, self._intercept())
-        return out
-
-    def _intercept(self):
-        """The step of the intercept alone, by one."""
-        step = np.zeros(self.objective.shape)
-        step[:, -1] = 1.0
-        return step
-
-    def _products(self, *steps):
-        """The Hessian times each of the steps."""
-        objective = self.objective
-        rounded = [objective.unstandardise(step).astype(objective.source.dtype, copy=False) for step in steps]
-
-        def product(coef, curved, weight, X_b, work):
-            D = objective._raw(*objective._split(coef), X_b, work)
-            D *= curved
-            if len(D) > 1:
-                D -= curved * D.sum(axis=0)
-            if objective.weight is not None:
-                D *= weight
-            return objective._gradient(D, X_b, work).copy()
-
-        means = self._mean(lambda *block: [product(coef, *block) for coef in rounded])
-        return [objective.standardise_gradient(m) + objective.l2 * s for m, s in zip(means, steps, strict=True)]
-
-    def balance(self, residual):
-        """The step of the intercepts that leaves none of their residual, and the Hessian times it.
-
-        With it every class has exactly its weight, by the model.
-        """
-        shift = np.zeros_like(residual)
-        if not self.objective.fit_intercept:
-            return shift, shift
-        shift[:, -1] = np.linalg.lstsq(self.of_intercepts(), residual[:, -1], rcond=1e-14)[0]
-        return shift, self.product(shift) if self.column is None else shift[0, -1] * self.column
-
-    def diagonal(self, of_features=True):
-        """Its diagonal; not ``of_features``: the mean of that for each class."""
-        objective = self.objective
-
-        def sums(curved, weight, X_b, work):
-            h = weight * (curved if len(curved) == 1 else curved * (1.0 - curved))
-            return h.sum(axis=1), *(objective.source.second_moments(h, X_b) if of_features else ())
-
-        total, *moments = self._mean(sums)
-        diagonal = np.repeat(total[:, None], objective.shape[1], axis=1)
-        if of_features:
-            first, second = moments
-            by_feature = second - 2.0 * objective.mean * first + objective.mean**2 * total[:, None]
-            objective._split(diagonal)[0][:] = by_feature / objective.scale**2
-        return np.maximum(diagonal, 0.0) + objective.l2
-
-    def of_intercepts(self):
-        """Its entries at the intercepts, (n_outputs, n_outputs)."""
-        if self.objective.shape[0] == 1:
-            if self.column is None:
-                (self.column,) = self._products(self._intercept())
-            return self.column[:, -1:]
-        (H,) = self._mean(lambda P, weight, X_b, work: ((weight * P) @ P.T,))
-        # p_k (1 - p_k) is the sum of p_k p_l over the others: no difference of large numbers.
-        np.fill_diagonal(H, 0.0)
-        return np.diag(H.sum(axis=1)) - H
-
-
-def _between_classes(Z, P, features, work):
-    """sum_i (p_i p_i') kron (z_i z_i'), on all features or on some for each class: what couples them in softmax."""
-    P = in_precision(P, Z.dtype, is_squared=True)
-    ends = np.cumsum([len(Z)] * len(P) if features is None else [len(A) for A in features])
-    size = ends[-1]
-    total = np.zeros((size, size))
-    n_columns = max(BETWEEN_ENTRIES // size, size)
-    for start in range(0, Z.shape[1], n_columns):
-        part = slice(start, start + n_columns)
-        V = work.array("between", (size, Z[0, part].size), Z.dtype)
-        if features is None:
-            np.multiply(P[:, None, part], Z[:, part], out=V.reshape(len(P), len(Z), -1))
-        else:
-            for V_k, A, p in zip(np.split(V, ends[:-1]), features, P, strict=True):
-                np.multiply(Z[A, part], p[part], out=V_k)
-        total += np.dot(V, V.T)
-    return total
-
-
-def _within_class(Z, root, A):
-    """sum_i h_i z_i z_i' with h the squares of ``root``, on the features A."""
-    Z = Z[A] * root
-    return np.dot(Z, Z.T)

@@ -260,7 +260,7 @@ def describe(found, names):
 
 def _newton_change(objective, evaluation):
     """Largest change of a raw prediction by a Newton step from a certified point."""
-    H = objective.curvature(evaluation, exact=True)
+    H = objective.hessian(evaluation, exact=True).matrix()
     gradient = evaluation.standardised.ravel()
     ridge = 1e-12 * objective.loss.curvature_bound
     # Of float32 data H may be singular but for rounding, and worse.

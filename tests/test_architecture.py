@@ -15,6 +15,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LEVELS = [
     ["_result", "_targets"],
     ["_losses", "_penalties", "_sources"],
+    ["_curvature"],
     ["_objective"],
     ["_solvers"],
     ["_preconditioner"],

@@ -29,8 +29,8 @@ from sklearn.preprocessing import scale
 
 from sklearn_logreg import LogisticRegression, _certificate, _estimator
 from sklearn_logreg._certificate import duality_gap
+from sklearn_logreg._curvature import Hessian
 from sklearn_logreg._losses import LogLoss, SoftmaxLoss
-from sklearn_logreg._objective import Objective
 from sklearn_logreg._preconditioner import _choice, _look_ahead
 from sklearn_logreg._sources import DenseSource
 
@@ -389,7 +389,7 @@ def test_what_the_hessian_makes_of_the_step(way, n_classes, fit_intercept, monke
     l1_ratio, tol = (0.5, 1e-4) if way == "support" else (0.0, 1e-3)
     LogisticRegression(C=0.1, l1_ratio=l1_ratio, tol=tol, fit_intercept=fit_intercept).fit(X, y, s)
     objective, u = seen["objective"], seen["objective"].standardise(seen["step"])
-    H = objective.curvature(seen["here"], exact=True) + np.diag(objective.l2.ravel())
+    H = objective.hessian(seen["here"], exact=True).matrix() + np.diag(objective.l2.ravel())
     assert np.abs(u).max() > 1e-9, "a step that tells"
     assert_allclose(seen["curved"].ravel(), H @ u.ravel(), atol=1e-9 * np.abs(u).max())
 
@@ -524,13 +524,13 @@ def test_with_l1_and_collinear_features(seed, l1_ratio, C, dtypes, monkeypatch):
     # One-hot columns, and one in large units far from zero, amplify rounding.  The step of the certificate is found by
     # products with the Hessian alone, or, where no L2 part helps, by a Hessian in double precision.
     seen = set()
-    curvature = Objective.curvature
+    matrix = Hessian.matrix
 
-    def spy(self, here, exact=False, dtype=np.float64, free=None):
+    def spy(self, dtype=np.float64, free=None):
         seen.add(dtype)
-        return curvature(self, here, exact, dtype, free)
+        return matrix(self, dtype, free)
 
-    monkeypatch.setattr(Objective, "curvature", spy)
+    monkeypatch.setattr(Hessian, "matrix", spy)
     rng = np.random.RandomState(seed)
     X = np.column_stack([one_hot(rng.randint(6, size=5000), range(6)) for _ in range(10)])
     X = np.column_stack([X, 1e3 * rng.normal(size=5000) + 2e3])

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from scipy.optimize import minimize_scalar
 
-from sklearn_logreg import _objective
+from sklearn_logreg import _curvature, _objective
 from sklearn_logreg._losses import LogLoss, SoftmaxLoss
 from sklearn_logreg._objective import Objective
 from sklearn_logreg._penalties import ElasticNet
@@ -132,7 +132,7 @@ def test_gradient_is_the_derivative_of_the_value(options):
 @pytest.mark.parametrize("fit_intercept", [False, True])
 def test_curvature_by_a_five_point_stencil(n_classes, softmax, storage, weighted, fit_intercept, monkeypatch):
     # The Hessian of the mean loss in standardised coordinates is the derivative of its gradient there.
-    monkeypatch.setattr(_objective, "BETWEEN_ENTRIES", 60)  # so that a block takes several parts
+    monkeypatch.setattr(_curvature, "BETWEEN_ENTRIES", 60)  # so that a block takes several parts
     problem = make_problem(
         n_classes, storage, weighted, fit_intercept=fit_intercept, softmax=softmax, C=np.inf, l1_ratio=0.0
     )
@@ -165,11 +165,11 @@ def test_curvature_by_a_five_point_stencil(n_classes, softmax, storage, weighted
     assert Z.shape[1] * problem.shape[0] == len(H)
     for at in (here, replace(here, raw=None)):
         # Of large data, raw predictions are not kept, but computed again.
-        assert_allclose(objective.curvature(at, exact=True), H, atol=1e-10)
-        single = objective.curvature(at, exact=True, dtype=np.float32)
+        assert_allclose(objective.hessian(at, exact=True).matrix(), H, atol=1e-10)
+        single = objective.hessian(at, exact=True).matrix(dtype=np.float32)
         assert_allclose(single, H, atol=1e-5)
         of_classes = np.einsum("kikj->kij", H.reshape(*coef.shape, *coef.shape))
-        assert_allclose(objective.class_curvatures(at, exact=True), of_classes, atol=1e-10)
+        assert_allclose(objective.hessian(at, exact=True).class_blocks(), of_classes, atol=1e-10)
         if len(coef) > 1:
             together = single.reshape(*coef.shape, *coef.shape).sum(axis=2)
             assert_allclose(together, 0.0, atol=1e-15, err_msg="J is flat where all classes move together")
@@ -180,8 +180,8 @@ def test_curvature_by_a_five_point_stencil(n_classes, softmax, storage, weighted
             free[:, objective.n_features :] = True
         part = H[free.ravel()][:, free.ravel()]
         assert 0 < len(part) < len(H)
-        assert_allclose(objective.curvature(at, exact=True, free=free), part, atol=1e-10)
-        assert_allclose(objective.curvature(at, exact=True, dtype=np.float32, free=free), part, atol=1e-5)
+        assert_allclose(objective.hessian(at, exact=True).matrix(free=free), part, atol=1e-10)
+        assert_allclose(objective.hessian(at, exact=True).matrix(dtype=np.float32, free=free), part, atol=1e-5)
     # The same without forming it, and with the penalty.
     H += np.diag(objective.l2.ravel())
     for limit in (_objective.SMALL_BYTES, 0):

@@ -15,8 +15,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from sklearn_logreg import LogisticRegression
+from sklearn_logreg._curvature import Hessian
 from sklearn_logreg._losses import LogLoss, SoftmaxLoss
-from sklearn_logreg._objective import Hessian, Objective
+from sklearn_logreg._objective import Objective
 from sklearn_logreg._penalties import ElasticNet
 from sklearn_logreg._preconditioner import _choice, _hessian, _look_ahead, _partial_hessian, _symmetric, _working_set
 from sklearn_logreg._preconditioner._hessian import HessianPreconditioner
@@ -381,11 +382,11 @@ def test_a_hessian_on_the_weights_that_are_not_zero(
 ):
     # Of 120 or 200 weights 20 enter at first, and none or half are not zero at the end.  Where those are more than
     # there is room for, the model on the weighted rows takes over.
-    sizes, curvature = [], Objective.curvature
+    sizes, matrix = [], Hessian.matrix
     monkeypatch.setattr(_choice, "LEAST_PARTIAL", 0)
     monkeypatch.setattr(_partial_hessian, "LEAST_ENTERING", 20)
     monkeypatch.setattr(_partial_hessian, "MAX_L1_HESSIAN", most)
-    monkeypatch.setattr(Objective, "curvature", lambda *args: sizes.append(len(H := curvature(*args))) or H)
+    monkeypatch.setattr(Hessian, "matrix", lambda *args: sizes.append(len(H := matrix(*args))) or H)
     X, y = make_classes(400, p, n_classes, seed=3)
     weight = np.random.RandomState(0).randint(0, 4, size=len(y)).astype(float) if weighted else None
     model = fit(make(X), y, 12, weight, C=C, l1_ratio=l1_ratio, fit_intercept=fit_intercept)
@@ -644,8 +645,8 @@ def test_truncated_newton(make, n_classes, price, fit_intercept, C, built, monke
 @pytest.mark.parametrize("is_correlated", [False, True])
 @pytest.mark.parametrize("fit_intercept", [False, True])
 def test_a_dear_hessian_waits_until_the_passes_left_are_dearer(fit_intercept, is_correlated, built, monkeypatch):
-    n_taken, curvature = [], Objective.curvature
-    monkeypatch.setattr(Objective, "curvature", lambda *args: n_taken.append(1) or curvature(*args))
+    n_taken, matrix = [], Hessian.matrix
+    monkeypatch.setattr(Hessian, "matrix", lambda *args: n_taken.append(1) or matrix(*args))
     rng = np.random.RandomState(0)
     X = rng.normal(size=(3000, 300))
     raw = X[:, :20].sum(axis=1)
@@ -676,7 +677,7 @@ def test_the_diagonal_that_stands_in_for_a_hessian_follows_the_curvature(monkeyp
     along = np.append(rng.normal(size=(1, 10)), np.zeros((1, 11)), axis=1)
     along[:, 10:20] = -along[:, :10]  # away from where rows become more or less certain
     preconditioner.update(there, objective.evaluate(there.coef + 0.01 * along))
-    H = objective.curvature(there, exact=True)
+    H = objective.hessian(there, exact=True).matrix()
     expected = np.vdot(along, along @ H @ H) / np.vdot(along, along @ H)
     assert expected < 0.2
     assert_allclose(preconditioner.curvatures, expected, rtol=0.02)

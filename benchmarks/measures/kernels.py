@@ -1,9 +1,9 @@
 """What compiled code alone takes of a fit: the passes, Hessians and products that it made, as bare library calls.
 
-A pass is two products with X, one exponential and one logarithm a row; a Hessian is a product of a matrix with its own
-transpose, in single or double precision as the fit took it, from rows made dense beforehand unless fewer than a tenth
-of their entries are there; a product with the Hessian is two products with X.  All on one thread.  Coordinate descent
-(scikit-learn's) is timed where it is called.
+A pass is two products with X, one exponential and one logarithm a row; the length of a step half of that; a Hessian is
+a product of a matrix with its own transpose, in single or double precision as the fit took it, from rows made dense
+beforehand unless fewer than a tenth of their entries are there; a product with the Hessian is two products with X. All
+on one thread. Coordinate descent (scikit-learn's) is timed where it is called.
 
 Not counted: validation, moments, what products with a Hessian begin with, the tilt of the certificate, models of L1 on
 the working set but for coordinate descent, factors, and all of the interpreter.
@@ -19,7 +19,8 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from sklearn_logreg import LogisticRegression
-from sklearn_logreg._objective import Hessian, Objective
+from sklearn_logreg._curvature import Hessian
+from sklearn_logreg._objective import Objective
 from sklearn_logreg._preconditioner import _lasso
 
 from .timing import interleaved, print_table
@@ -55,15 +56,19 @@ def row(name, X, y, C, l1_ratio, repeats):
 def count(model, X, y):
     """How often a fit reads X for each kind, samples counting by their rows; seconds of each coordinate descent."""
     counts, descent, enet_path = Counter(), [], _lasso.enet_path
-    evaluate, curvature, product = Objective.evaluate, Objective.curvature, Hessian.product
+    evaluate, lengthen, matrix, product = Objective.evaluate, Objective.lengthen, Hessian.matrix, Hessian.product
 
     def passes(self, coef):
         counts["passes"] += self.source.n_rows / X.shape[0]
         return evaluate(self, coef)
 
-    def hessians(self, here, exact=False, dtype=np.float64, free=None):
-        counts[HESSIANS[dtype]] += self.source.n_rows / X.shape[0]
-        return curvature(self, here, exact, dtype, free)
+    def lengths(self, here, step):
+        counts["passes"] += 0.5 * self.source.n_rows / X.shape[0]
+        return lengthen(self, here, step)
+
+    def hessians(self, dtype=np.float64, free=None):
+        counts[HESSIANS[dtype]] += self.objective.source.n_rows / X.shape[0]
+        return matrix(self, dtype, free)
 
     def products(self, step):
         counts["products"] += self.objective.source.n_rows / X.shape[0]
@@ -75,11 +80,10 @@ def count(model, X, y):
         descent.append(perf_counter() - start)
         return result
 
-    replaced = {"evaluate": passes, "curvature": hessians}
     model.fit(X, y)  # once without, so that nothing is cold
     with (
-        patch.multiple(Objective, **replaced),
-        patch.object(Hessian, "product", products),
+        patch.multiple(Objective, evaluate=passes, lengthen=lengths),
+        patch.multiple(Hessian, matrix=hessians, product=products),
         patch.object(_lasso, "enet_path", timed),
     ):
         model.fit(X, y)

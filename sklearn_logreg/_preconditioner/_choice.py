@@ -56,7 +56,7 @@ def choose(objective):
             return of_hessian, size
         # What a sweep of coordinate descent costs on either.
         has_few_entries = size > LEAST_ROW_MODEL and size**2 > n_outputs * objective.source.n_entries
-        nanoseconds = objective.curvature_nanoseconds(np.float32) + model_nanoseconds(size)
+        nanoseconds = objective.hessian_nanoseconds(np.float32) + model_nanoseconds(size)
         is_expensive = nanoseconds > MAX_PASSES * objective.source.nanoseconds
         if size > MAX_L1_HESSIAN or (has_few_entries and is_expensive):
             return WorkingSet, 0

@@ -55,7 +55,7 @@ def hessian_price(objective, dtype, n_free=None):
     if objective.penalty.l1:
         # The model is solved at every pass.
         of_pass += model_nanoseconds(np.prod(objective.shape) if n_free is None else n_free)
-    return (objective.curvature_nanoseconds(dtype, n_free) + OVERHEAD) / of_pass
+    return (objective.hessian_nanoseconds(dtype, n_free) + OVERHEAD) / of_pass
 
 
 def hold_back(curvatures, pseudo_rows, has_intercept):
@@ -77,7 +77,7 @@ class HessianPreconditioner(Preconditioner):
     def __init__(self, objective, exact=False):
         super().__init__(objective)
         self.exact = exact
-        self.is_cheap = objective.curvature_nanoseconds(np.float64) <= CHEAP
+        self.is_cheap = objective.hessian_nanoseconds(np.float64) <= CHEAP
         # Half the time; a preconditioner can spare the digits.
         is_single = not (exact or self.is_cheap) and objective.suits_single_precision()
         self.dtype = np.float32 if is_single else np.float64
@@ -102,7 +102,7 @@ class HessianPreconditioner(Preconditioner):
 
     def start_from(self, sample, here, pseudo_rows):
         """Begin with the Hessian of a sample of the rows, at an evaluation of it."""
-        H = sample.curvature(here, here.violation < NEAR, self.dtype)
+        H = sample.hessian(here, here.violation < NEAR).matrix(self.dtype)
         hold_back(diagonal(H).reshape(sample.shape), pseudo_rows, sample.fit_intercept)
         self._take(H)
 
@@ -165,7 +165,7 @@ class HessianPreconditioner(Preconditioner):
 
     def _curvature(self, here, exact):
         """Hessian of the mean loss on the free entries."""
-        return self.objective.curvature(here, exact, self.dtype, None if self.free.all() else self.free)
+        return self.objective.hessian(here, exact).matrix(self.dtype, None if self.free.all() else self.free)
 
     def _pays(self, tol):
         """Is a new Hessian cheap, or cheaper than the passes it saves, at the rate of convergence of the last three?

@@ -209,7 +209,7 @@ def _proximal_newton_step(objective, here, n_passes, preconditioner):
             return np.zeros(objective.shape), None
         preconditioner.is_ready = False
         return preconditioner.step(here, 0.0, LARGE_ACCURACY)[0], None
-    products = objective.curvature_nanoseconds(exact.dtype, n_free) / objective.source.nanoseconds
+    products = objective.hessian_nanoseconds(exact.dtype, n_free) / objective.source.nanoseconds
     if products >= 2 * LEAST_PRODUCTS and preconditioner is not None and preconditioner.is_ready:
         # Raw data may not let them arrive: half the price may be lost.
         found = _on_support(objective, here, preconditioner, 0.5 * products)

@@ -84,7 +84,7 @@ class TruncatedNewton:
             return inf
         of_factors = FACTOR_NANOSECONDS * n_outputs * q**3
         of_product = (OF_PRODUCT if n_outputs > 1 else 1.0) * self.objective.source.nanoseconds
-        return ceil((self.objective.class_curvatures_nanoseconds(self.dtype) + of_factors) / of_product)
+        return ceil((self.objective.class_blocks_nanoseconds(self.dtype) + of_factors) / of_product)
 
     def step(self, here, tol):
         """The step from here, and the slope of J along it."""
@@ -108,13 +108,13 @@ class TruncatedNewton:
 
     def start_from(self, sample, here, pseudo_rows):
         """Begin with the blocks of a sample of the rows, at an evaluation of it."""
-        H = sample.class_curvatures(here, True, self.dtype)
+        H = sample.hessian(here, True).class_blocks(self.dtype)
         hold_back(diagonal(H), pseudo_rows, sample.fit_intercept)
         self._factorise(H)
 
     def _take_blocks(self):
         """Take the blocks of the Hessian here, of each class by itself."""
-        self._factorise(self.objective.class_curvatures(self.here, True, self.dtype))
+        self._factorise(self.objective.hessian(self.here, True).class_blocks(self.dtype))
 
     def _factorise(self, H):
         """Cholesky factors of the blocks of J, from the blocks of the mean loss."""
