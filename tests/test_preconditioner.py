@@ -19,7 +19,15 @@ from sklearn_logreg._curvature import Hessian
 from sklearn_logreg._losses import LogLoss, SoftmaxLoss
 from sklearn_logreg._objective import Objective
 from sklearn_logreg._penalties import ElasticNet
-from sklearn_logreg._preconditioner import _choice, _hessian, _look_ahead, _partial_hessian, _symmetric, _working_set
+from sklearn_logreg._preconditioner import (
+    _choice,
+    _hessian,
+    _look_ahead,
+    _partial_hessian,
+    _row_model,
+    _symmetric,
+    _working_set,
+)
 from sklearn_logreg._preconditioner._hessian import HessianPreconditioner
 from sklearn_logreg._preconditioner._lasso import lasso, orthant_minimum
 from sklearn_logreg._preconditioner._pairs import CurvaturePairs
@@ -421,9 +429,9 @@ def test_too_many_weights_for_a_hessian_of_all(make, n, p, n_classes, kind):
 def test_working_set(make, n_classes, l1_ratio, fit_intercept, has_factor, built, monkeypatch):
     # Polished by conjugate gradients, with a factor of the Hessian at once, or with the diagonal.
     bought = []
-    take = _working_set.Factor.take
-    monkeypatch.setattr(_working_set.Factor, "take", lambda *args: bought.append(args) or take(*args))
-    monkeypatch.setattr(_working_set.RowModel, "_price", lambda self, free: 0.0 if has_factor else np.inf)
+    take = _row_model.Factor.take
+    monkeypatch.setattr(_row_model.Factor, "take", lambda *args: bought.append(args) or take(*args))
+    monkeypatch.setattr(_row_model.RowModel, "_price", lambda self, free: 0.0 if has_factor else np.inf)
     X, y = make_sparse(120, 500, 0.1, n_classes, seed=7)
     weight = np.random.RandomState(0).randint(1, 4, size=120).astype(float)
     model = fit(
@@ -442,12 +450,12 @@ def test_working_set(make, n_classes, l1_ratio, fit_intercept, has_factor, built
 def test_blocks_of_a_class_where_the_whole_hessian_is_too_large(fit_intercept, C, make, l1_ratio, built, monkeypatch):
     X, y = make_sparse(200, 60, 0.2, 5, seed=1)
     weight = np.random.RandomState(1).randint(1, 4, size=200).astype(float)
-    n_blocks, take = [], _working_set.Factor.take
+    n_blocks, take = [], _row_model.Factor.take
     monkeypatch.setattr(_choice, "MAX_L1_HESSIAN", 0)
-    monkeypatch.setattr(_working_set, "MAX_DIRECT", 0)
-    monkeypatch.setattr(_working_set.Factor, "take", lambda *args: n_blocks.append(len(args[2])) or take(*args))
+    monkeypatch.setattr(_row_model, "MAX_DIRECT", 0)
+    monkeypatch.setattr(_row_model.Factor, "take", lambda *args: n_blocks.append(len(args[2])) or take(*args))
     # Every model buys some.
-    monkeypatch.setattr(_working_set.RowModel, "_price", lambda self, free: np.inf if self.has_blocks else 0.0)
+    monkeypatch.setattr(_row_model.RowModel, "_price", lambda self, free: np.inf if self.has_blocks else 0.0)
     model = fit(make(X.toarray()), y, 20, weight, C=C, l1_ratio=l1_ratio, fit_intercept=fit_intercept, tol=1e-8)
     assert set(built) == {"WorkingSet"} and set(n_blocks) == {5}
     assert 0 < np.count_nonzero(model.coef_) < model.coef_.size
@@ -481,8 +489,8 @@ def test_models_in_a_row_on_one_working_set_spare_passes(n_classes, built, monke
 def row_model(objective, here):
     """The quadratic model on all features."""
     columns = np.arange(objective.n_features)
-    X_c = _working_set._with_intercept(objective.source.columns(columns), int(objective.fit_intercept))
-    return _working_set.RowModel(objective, here, X_c, X_c.T, columns, np.zeros(len(columns)), _working_set.Factor())
+    X_c = _row_model.with_intercept(objective.source.columns(columns), int(objective.fit_intercept))
+    return _row_model.RowModel(objective, here, X_c, X_c.T, columns, np.zeros(len(columns)), _row_model.Factor())
 
 
 @pytest.mark.parametrize("make", [np.asarray, sparse.csr_matrix])
@@ -495,7 +503,7 @@ def test_blocks_of_a_class_spare_conjugate_gradients_steps(make, monkeypatch):
     model = row_model(objective, objective.evaluate(0.3 * rng.normal(size=objective.shape)))
     free = np.ones(model.V0.shape, bool)
     goal = 1e-9 * model.distance.max()
-    monkeypatch.setattr(_working_set, "MAX_CONJUGATE", 10_000)
+    monkeypatch.setattr(_row_model, "MAX_CONJUGATE", 10_000)
     n_steps = []
     for _ in range(2):
         model.factor.n_products = 0
@@ -530,7 +538,7 @@ def test_row_model_is_the_quadratic_model(n_classes, fit_intercept):
     rng = np.random.RandomState(0)
     here = objective.evaluate(0.3 * rng.normal(size=objective.shape))
     model = row_model(objective, here)
-    unit = np.where(model.is_weight, 1.0, 1.0 / _working_set.KAPPA)
+    unit = np.where(model.is_weight, 1.0, 1.0 / _row_model.KAPPA)
     assert_allclose(model._gradient(model.V0, 0.0 * model.pull) * unit, here.gradient, rtol=1e-9, atol=1e-12)
     V = model.V0 + 0.1 * unit * rng.normal(size=model.V0.shape)
 
@@ -572,7 +580,7 @@ def test_row_model_is_minimised_to_the_accuracy_asked_for():
     objective = objective_of(X, y, 0.0, 0.002)
     model = row_model(objective, objective.evaluate(np.zeros(objective.shape)))
     V, raw_change = model.minimise(1e-3, 10)
-    V[:, -1] /= _working_set.KAPPA
+    V[:, -1] /= _row_model.KAPPA
     assert_allclose(raw_change, (model.X @ (V - model.V0).T).T, atol=1e-12)
     assert violation_of_model(model, V) <= 1e-3 * violation_of_model(model, model.V0)
 
@@ -580,8 +588,8 @@ def test_row_model_is_minimised_to_the_accuracy_asked_for():
 def test_rows_that_are_certainly_wrong_pull_at_the_model(monkeypatch):
     # At a margin of -40 rounding leaves the right class no probability, and the loss no curvature; the slope of light
     # rows like that was not seen by coordinate descent.
-    monkeypatch.setattr(_working_set, "NEAR", np.inf)
-    monkeypatch.setattr(_working_set.RowModel, "_polish", lambda self, V, D, gradient, goal: (V, D))
+    monkeypatch.setattr(_row_model, "NEAR", np.inf)
+    monkeypatch.setattr(_row_model.RowModel, "_polish", lambda self, V, D, gradient, goal: (V, D))
     X, y = make_sparse(200, 10, 0.5, 2, seed=4)
     X = X.tolil()
     X[0, 0] = 20.0
@@ -593,7 +601,7 @@ def test_rows_that_are_certainly_wrong_pull_at_the_model(monkeypatch):
     here = objective.evaluate(coef)
     model = row_model(objective, here)
     V, _ = model.minimise(1e-3, 10)
-    V[:, -1] /= _working_set.KAPPA
+    V[:, -1] /= _row_model.KAPPA
     assert violation_of_model(model, V) <= 1e-3 * violation_of_model(model, model.V0)
 
 
@@ -605,7 +613,7 @@ def test_a_model_that_leads_astray_is_not_followed(n_good, monkeypatch):
     here = objective.evaluate(np.zeros(objective.shape))
     preconditioner = _working_set.WorkingSet(objective)
     preconditioner._hold(here)
-    minimise, ends = _working_set.RowModel.minimise, []
+    minimise, ends = _row_model.RowModel.minimise, []
 
     def astray(self, accuracy, n_rounds):
         V, raw_change = minimise(self, accuracy, n_rounds)
@@ -613,7 +621,7 @@ def test_a_model_that_leads_astray_is_not_followed(n_good, monkeypatch):
         ends.append(factor * V)
         return factor * V, factor * raw_change
 
-    monkeypatch.setattr(_working_set.RowModel, "minimise", astray)
+    monkeypatch.setattr(_row_model.RowModel, "minimise", astray)
     step, slope = preconditioner.step(here, 1e-300)
     assert len(ends) == n_good + 1
     assert_allclose(slope, np.vdot(here.gradient, step) + 0.002 * np.abs(step[:, :-1]).sum(), rtol=1e-9)
