@@ -342,8 +342,8 @@ def test_row_space(make, n_classes, fit_intercept, weighted, built):
     assert built[0] == "RowSpacePreconditioner"
 
 
-@pytest.mark.parametrize("n_classes", [2, 3])
-@pytest.mark.parametrize("C", [0.01, 1.0])
+# Three classes at C = 100 end at the working precision on many a seed.
+@pytest.mark.parametrize("C, n_classes", [(0.01, 2), (100.0, 2), (0.01, 3), (1.0, 3)])
 def test_inner_products_of_rows_must_hold_the_smaller_features(C, n_classes, built):
     # Squares of the largest take all digits, and the rows have more dimensions than there are large features.
     X, y = make_classes(40, 60, n_classes, seed=4)
