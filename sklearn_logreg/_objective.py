@@ -146,8 +146,7 @@ class Objective:
         """
         if here.raw is None:
             return 1.0
-        coef = step.astype(self.source.dtype, copy=False)
-        W, b = self.split(coef)
+        W, b = self.split(step.astype(self.source.dtype, copy=False))
 
         def sums(X_b, rows, work):
             change = self.raw_block(W, b, X_b, work)
@@ -157,10 +156,8 @@ class Objective:
             if len(change) > 1:
                 # Against the own class, whose residual is what the others have in all, the same holds as for two.
                 change -= change[codes, np.arange(len(codes))]
-            slopes = residuals * change
-            curved = np.abs(slopes * change)
-            if len(change) > 1:
-                slopes, curved = slopes.sum(axis=0), curved.sum(axis=0)
+            by_class = residuals * change
+            slopes, curved = by_class.sum(axis=0), np.abs(by_class * change).sum(axis=0)
             return np.sum(weight * slopes), np.sum(weight * (curved - np.square(slopes)))
 
         slope, curvature = (float(total) / self.total_weight for total in self.source.sum_over_blocks(sums))

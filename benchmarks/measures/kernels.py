@@ -2,8 +2,8 @@
 
 A pass is two products with X, one exponential and one logarithm a row; the length of a step half of that; a Hessian is
 a product of a matrix with its own transpose, in single or double precision as the fit took it, from rows made dense
-beforehand unless fewer than a tenth of their entries are there; a product with the Hessian is two products with X. All
-on one thread. Coordinate descent (scikit-learn's) is timed where it is called.
+beforehand unless fewer than a tenth of their entries are there; a product with the Hessian is two products with X.  All
+on one thread.  Coordinate descent (scikit-learn's) is timed where it is called.
 
 Not counted: validation, moments, what products with a Hessian begin with, the tilt of the certificate, models of L1 on
 the working set but for coordinate descent, factors, and all of the interpreter.
