@@ -21,6 +21,7 @@ criterion of every solver, without units, recomputable from (X, y, s, coef_, int
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -370,6 +371,12 @@ class Objective:
     def class_blocks_nanoseconds(self, dtype):
         """Time that :meth:`Hessian.class_blocks` takes on one thread, roughly."""
         return self.shape[0] / 4 * np.dtype(dtype).itemsize * self.source.gram_nanoseconds
+
+    def in_single_precision(self):
+        """The same J by products in float32."""
+        other = copy(self)
+        other.source = self.source.in_single_precision()
+        return other
 
     def hessian(self, here, exact=False, balances=False):
         """The Hessian of J here: see :class:`Hessian`."""

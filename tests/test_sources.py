@@ -119,8 +119,9 @@ def test_products_agree_with_the_dense_array(storage, small_product, block_rows,
     rng = np.random.RandomState(1)
     W = rng.randint(-3, 4, size=(2, P)).astype(float)
     R = rng.normal(size=(2, N))
-    assert_close(source.project(W), W @ full.T, source)
-    assert_close(source.combine(R), R @ full, source)
+    for precision in (source, source.in_single_precision()):
+        assert_close(precision.project(W), W @ full.T, precision)
+        assert_close(precision.combine(R), R @ full, precision)
 
     weight, mean = rng.rand(N), rng.rand(P)
     for intercept in (0, 1):
@@ -345,6 +346,22 @@ def test_csr_blocks_are_views(sparse_format):
         X_b = source.block(source.groups[0][0], Workspace())
         assert np.shares_memory(X_b.data, X.data)
         assert np.shares_memory(X_b.indices, X.indices)
+
+
+@pytest.mark.parametrize("is_small", [True, False])
+@pytest.mark.parametrize("storage", ["C", "F", "int8", "csr", "float32", "csr float32"])
+def test_a_source_in_single_precision_reads_the_same_rows(storage, is_small, monkeypatch):
+    if not is_small:
+        monkeypatch.setattr(_base, "SMALL_BYTES", 0)
+    X, full = stored(storage)
+    source = make_source(X)
+    single = source.in_single_precision()
+    assert (single is source) == (source.dtype == np.float32), "there is nothing to convert"
+    rows, work = single.groups[0][0], Workspace()
+    block = single.dense(single.block(rows, work), work)
+    assert block.dtype == np.float32
+    assert_array_equal(block, full[rows])
+    assert source.dense(source.block(rows, work), work).dtype == source.dtype, "the other stays as it was"
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -57,6 +57,7 @@ class Source:
     block: Callable[..., Any]  # block(rows, work): the rows as floats
     predict: Callable[..., Any]  # predict(W, X_b, work): W X_b'
     accumulate: Callable[..., Any]  # accumulate(R, X_b): R X_b, R in any precision
+    cast: Callable[..., Any]  # cast(X_b, dtype): the block in another precision
     dense: Callable[..., Any]  # dense(X_b, work): the block as an array
     absolute: Callable[..., Any]  # absolute(X_b): the block of absolute values
     row_gram: Callable[..., Any]  # row_gram(mean): (X - mean)(X - mean)'
@@ -96,6 +97,16 @@ class Source:
         _ = self._pool  # is shared, as are the workspaces
         other = copy(self)
         other.groups = self._in_groups(block_rows)
+        return other
+
+    def in_single_precision(self):
+        """The same rows in float32, with the products."""
+        if self.dtype == np.float32:
+            return self
+        _ = self._pool  # is shared, as are the workspaces
+        other = copy(self)
+        other.dtype = np.dtype(np.float32)
+        other._blocks = {start: self.cast(X_b, other.dtype) for start, X_b in self._blocks.items()}
         return other
 
     @cached_property

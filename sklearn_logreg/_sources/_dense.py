@@ -53,11 +53,20 @@ class DenseSource(Source):
         np.copyto(buffer, X_b)
         return buffer
 
+    def cast(self, X_b, dtype):
+        return X_b.astype(dtype)
+
     def predict(self, W, X_b, work):
+        # In single precision OpenBLAS takes up to 1.8 times as long where a small factor comes before a transposed one.
+        if len(W) > 1 and self.dtype == np.float32 and not X_b.flags.f_contiguous:
+            return np.dot(X_b, W.T).T
         return np.dot(W, X_b.T, out=work.array("predictions", (len(W), len(X_b)), self.dtype))
 
     def accumulate(self, R, X_b):
-        return np.dot(in_precision(R, self.dtype), X_b)
+        R = in_precision(R, self.dtype)
+        if len(R) > 1 and self.dtype == np.float32 and X_b.flags.f_contiguous:
+            return np.dot(X_b.T, R.T).T
+        return np.dot(R, X_b)
 
     def second_moments(self, H, X_b):
         """H X and H X^2, the squares entry by entry."""

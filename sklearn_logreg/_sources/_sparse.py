@@ -83,7 +83,10 @@ class SparseSource(Source):
 
     def block(self, rows, work):
         X_b = self._blocks.get(rows.start) or self._view(rows)
-        return X_b if X_b.data.dtype == self.dtype else X_b.with_data(X_b.data.astype(self.dtype))
+        return X_b if X_b.data.dtype == self.dtype else self.cast(X_b, self.dtype)
+
+    def cast(self, X_b, dtype):
+        return X_b.with_data(X_b.data.astype(dtype))
 
     def predict(self, W, X_b, work):
         return (X_b.rows @ np.ascontiguousarray(W.T)).T
