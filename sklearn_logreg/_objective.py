@@ -29,7 +29,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 from ._curvature import Hessian
-from ._sources import SMALL_BYTES, Workspace
+from ._sources import BLOCK_BYTES, SMALL_BYTES, Workspace, weights_of
 
 # Logarithms of the least and the largest share of a step that was too long.
 SHARES = -7.0, -0.35
@@ -342,6 +342,33 @@ class Objective:
         """Raw predictions of all rows: (n_outputs, n)."""
         W, b = self.split(coef)
         return self.source.project(W) + b.sum(axis=1, keepdims=True)
+
+    def gram(self, rows):
+        """Mean of z z' over some rows without their weights, with z a row in standardised coordinates."""
+        total = np.zeros((self.shape[1], self.shape[1]))
+        # Some at a time, as they are copied.
+        for part in np.array_split(rows, 1 + 8 * len(rows) * self.n_features // BLOCK_BYTES):
+            source = self.source.take(part)
+
+            def sums(X_b, _, work, source=source):
+                return (source.gram(X_b, np.ones(X_b.shape[0]), self.mean, self.fit_intercept, work),)
+
+            total += source.sum_over_blocks(sums)[0]
+        scale = np.ones(self.shape[1])
+        scale[: self.n_features] = self.scale
+        return total / len(rows) / np.multiply.outer(scale, scale)
+
+    def mean_square_along(self, direction):
+        """Weighted mean of the squares by which a step of one class, in standardised coordinates, moves predictions."""
+        step = np.broadcast_to(direction, self.shape)
+        W, b = self.split(self.unstandardise(step)[:1].astype(self.source.dtype, copy=False))
+
+        def sums(X_b, rows, work):
+            (change,) = self.raw_block(W, b, X_b, work)
+            return (np.dot(weights_of(rows, self.weight), np.square(change)),)
+
+        (total,) = self.source.sum_over_blocks(sums)
+        return float(total) / self.total_weight
 
     def residuals(self, here):
         """Derivatives of the loss with respect to the raw predictions, and probabilities, of all rows: (n_outputs, n).

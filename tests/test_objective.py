@@ -287,6 +287,22 @@ def test_standardise_and_back(fit_intercept):
     assert_allclose(product, np.vdot(step, slope), rtol=1e-10)
 
 
+@pytest.mark.parametrize("storage", ["dense", "sparse"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("fit_intercept", [False, True])
+def test_rows_in_standardised_coordinates(storage, n_classes, fit_intercept, monkeypatch):
+    # Their inner products over some of them, copied in two pieces; and how far a direction moves what they predict.
+    monkeypatch.setattr(_objective, "BLOCK_BYTES", 2400)
+    problem = make_problem(n_classes, storage, n=120, fit_intercept=fit_intercept)
+    objective, X = problem.objective, dense(problem.X)
+    Z = np.hstack([(X - objective.mean) / objective.scale, np.ones((120, int(fit_intercept)))])
+    some = np.arange(0, 120, 2)
+    assert_allclose(objective.gram(some), Z[some].T @ Z[some] / 60, rtol=1e-9, atol=1e-9)
+    direction = np.random.RandomState(1).normal(size=Z.shape[1])
+    expected = problem.s @ (Z @ direction) ** 2 / problem.s.sum()
+    assert_allclose(objective.mean_square_along(direction), expected, rtol=1e-9)
+
+
 def test_moments_are_weighted():
     problem = make_problem(2)
     repeated = np.repeat(problem.X, problem.s.astype(int), axis=0)

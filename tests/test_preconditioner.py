@@ -176,7 +176,9 @@ def test_single_precision_serves_where_it_saves_time_and_no_digit_of_it_is_neede
     assert precision_of_a_hessian(make(X * 1e20), y, C=1.0) == np.float64, "squares out of the range of float32"
     collinear = make(np.column_stack([X, X.sum(axis=1)]))
     assert precision_of_a_hessian(collinear, y, C=1.0) == np.float32, "the penalty curves every direction"
-    assert precision_of_a_hessian(collinear, y, C=1e6) == np.float64, "rounding would outweigh what it curves"
+    assert precision_of_a_hessian(collinear, y, C=1e6) == np.float32, "nothing else does, as all rows confirm"
+    nearly = make(np.column_stack([X, X.sum(axis=1) + 1e-4 * np.random.RandomState(0).normal(size=len(X))]))
+    assert precision_of_a_hessian(nearly, y, C=1e6) == np.float64, "rounding would outweigh what rows do"
 
 
 @pytest.mark.parametrize("make", [np.ascontiguousarray, np.asfortranarray, sparse.csr_matrix])
@@ -637,8 +639,8 @@ def test_a_model_that_leads_astray_is_not_followed(n_good, monkeypatch):
 def test_truncated_newton(make, n_classes, price, fit_intercept, C, built, monkeypatch):
     # Preconditioned by the diagonal, and by the Hessian or its blocks of a class: at once, or after some products.
     taken = []
-    take = TruncatedNewton._take_blocks
-    monkeypatch.setattr(TruncatedNewton, "_take_blocks", lambda self: taken.append(self.here) or take(self))
+    take = TruncatedNewton.renew
+    monkeypatch.setattr(TruncatedNewton, "renew", lambda self, here: taken.append(here) or take(self, here))
     monkeypatch.setattr(TruncatedNewton, "_price", lambda self: price)
     monkeypatch.setattr(_choice, "MAX_HESSIAN", 5)
     X, y = make_sparse(300, 20, 0.3, n_classes, seed=10)
@@ -719,7 +721,7 @@ def test_the_blocks_of_a_class_invert_a_hessian_of_equal_classes(C):
     here = replace(objective.evaluate(np.zeros(objective.shape)), violation=0.0)
     preconditioner = TruncatedNewton(objective)
     preconditioner.look(here)
-    preconditioner._take_blocks()
+    preconditioner.renew(preconditioner.here)
     apart = here.standardised - here.standardised.mean(axis=0)
     reached = preconditioner.product(preconditioner.condition(apart))
     # p (1 - p) = 3/16 in a block is 1/4 in H; the penalty is less than a hundredth of it.
@@ -736,7 +738,7 @@ def test_the_preconditioner_of_conjugate_gradients_is_symmetric_and_keeps_classe
     preconditioner.look(objective.evaluate(rng.normal(size=objective.shape)))
     if by_blocks:
         preconditioner.apply(rng.normal(size=objective.shape))
-        preconditioner._take_blocks()
+        preconditioner.renew(preconditioner.here)
         assert preconditioner.n_products == 0, "they serve for as many products as they cost"
     assert (preconditioner.factors is not None) == by_blocks
     a, b = rng.normal(size=(2, *objective.shape))
@@ -753,7 +755,7 @@ def test_conjugate_gradients_leave_alone_what_no_step_changes():
     preconditioner = TruncatedNewton(objective)
     here = objective.evaluate(np.zeros(objective.shape))
     preconditioner.look(here)
-    preconditioner._take_blocks()
+    preconditioner.renew(preconditioner.here)
     seen, product = [], preconditioner.product
     preconditioner.product = lambda step: seen.append(step) or product(step)
     preconditioner.apply(here.standardised)
@@ -773,8 +775,8 @@ def test_blocks_that_lead_nowhere_are_taken_anew(price):
     here = replace(objective.evaluate(np.zeros(objective.shape)), violation=0.0)
     preconditioner = TruncatedNewton(objective)
     preconditioner.look(here)
-    preconditioner._take_blocks()
-    preconditioner.max_products = price
+    preconditioner.renew(preconditioner.here)
+    preconditioner.price = price
     stale, product = preconditioner.factors, preconditioner.product
     preconditioner.product = lambda step: product(step) * (preconditioner.factors is not stale)
     step = preconditioner.apply(here.standardised)
@@ -799,9 +801,9 @@ def test_many_features_and_classes_have_no_blocks(monkeypatch):
     # They would take more memory than a Hessian may.
     X, y = make_classes(60, 10, 3, seed=4)
     objective = objective_of(X, y, 0.1)
-    assert np.isfinite(TruncatedNewton(objective).max_products)
+    assert np.isfinite(TruncatedNewton(objective).price)
     monkeypatch.setattr("sklearn_logreg._preconditioner._truncated_newton.MAX_BLOCK_ENTRIES", 3 * 11**2 - 1)
-    assert TruncatedNewton(objective).max_products == np.inf
+    assert TruncatedNewton(objective).price == np.inf
 
 
 @pytest.mark.parametrize("kind", ["HessianPreconditioner", "TruncatedNewton", "RowSpacePreconditioner"])

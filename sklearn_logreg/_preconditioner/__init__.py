@@ -13,7 +13,8 @@ WorkingSet          inverse Hessian on the features that matter            more 
 The first two are refined by curvature pairs as the solver goes.  All but RowSpace and WorkingSet live in the
 standardised coordinates of :mod:`.._objective`, where the gradient of J has no units.  With an L1 penalty the step
 minimises the quadratic model that P stands for plus the penalty, without touching the data (proximal Newton; Lee, Sun
-and Saunders 2014).
+and Saunders 2014).  Along combinations of features that are the same in all rows a Hessian has the curvature of the
+penalty alone (:mod:`._flat`).
 """
 
 from __future__ import annotations

@@ -6,11 +6,11 @@ from math import inf, log
 from typing import Any
 
 import numpy as np
-from scipy.linalg.lapack import dpocon, dpotrf
 
+from ._flat import flat_directions, flatten
 from ._lasso import lasso
 from ._pairs import NEAR, RIDGE, Preconditioner
-from ._symmetric import cholesky, diagonal, inverse_root, principal_submatrix, solve, unit_diagonal
+from ._symmetric import cholesky, curves_less_than, diagonal, inverse_root, principal_submatrix, solve
 
 # A Hessian serves for the passes that it cost, or this many, before it is replaced: with 0 it took five fourths of the
 # time on the same sets, most of it on w8a, where a fresh Hessian overshoots among rare features and curvature pairs
@@ -90,6 +90,7 @@ class HessianPreconditioner(Preconditioner):
         self.free = np.ones(objective.shape, bool)
         if objective.penalty.l1:
             self._set_free(self.free)
+        self.flat: Any = None  # the flat directions of all classes, as columns, once they were looked for
         self.waits = False  # on the diagonal alone
         self.violations = []
         self.used = self.n_bought = 0
@@ -108,6 +109,9 @@ class HessianPreconditioner(Preconditioner):
         H = sample.hessian(here, here.violation < NEAR).matrix(self.dtype)
         hold_back(diagonal(H).reshape(sample.shape), pseudo_rows, sample.fit_intercept)
         self._take(H)
+        if sample.shape[0] > 1:
+            # With two classes another Hessian costs little more than the look.
+            self.flatten()
 
     def step(self, here, tol, accuracy=0.1):
         """The step and the slope; ``accuracy`` is the share of the violation to which a model with L1 is solved."""
@@ -156,7 +160,7 @@ class HessianPreconditioner(Preconditioner):
             # With L1 a model without its last digits may do, if only it curves downwards nowhere: see how far it leads.
             is_slow = exact and len(self.violations) > 1 and here.violation > 0.5 * self.violations[0]
             may_do = self.objective.penalty.l1 and np.all(np.isfinite(self.hessian)) and not is_slow
-            if not may_do and self._curves_less_than(LEAST_CURVATURE):
+            if not may_do and self._lacks_digits() and not (self.flatten() and not self._lacks_digits()):
                 self.dtype = np.float64
                 self._take(self._curvature(here, exact))
             elif self.objective.penalty.l1:
@@ -166,9 +170,16 @@ class HessianPreconditioner(Preconditioner):
         self.pairs.clear()
         self.violations = [here.violation]
 
+    renew = look
+
     def _curvature(self, here, exact):
         """Hessian of the mean loss on the free entries."""
         return self.objective.hessian(here, exact).matrix(self.dtype, None if self.free.all() else self.free)
+
+    def _lacks_digits(self):
+        """Is there a direction, but for flat ones, of so little curvature that single precision may have none?"""
+        H = self.hessian if self.flat is None else self.hessian + self.flat @ self.flat.T
+        return curves_less_than(H, LEAST_CURVATURE)
 
     def _pays(self, tol):
         """Is a new Hessian cheap, or cheaper than the passes it saves, at the rate of convergence of the last three?
@@ -197,15 +208,15 @@ class HessianPreconditioner(Preconditioner):
             return 0 if self.is_cheap or is_softmax else L1_SERVICE
         return min(self.price, SERVICE / max(self.n_bought, 1) ** 2 if is_softmax else SERVICE)
 
-    def _curves_less_than(self, least):
-        """Is there a direction, combined of collinear features, of so little curvature?"""
-        with np.errstate(invalid="ignore"):
-            H, _ = unit_diagonal(self.hessian)
-        if not np.all(np.isfinite(H)):
-            return True
-        factor, failed = dpotrf(H, lower=1)
-        norm = np.abs(H).sum(axis=0).max()
-        return failed or dpocon(factor, norm, uplo="L")[0] * norm < least
+    def flatten(self):
+        """Leave flat directions the curvature of the penalty alone: are there some that were not known?"""
+        if self.objective.penalty.l1 or self.waits or self.flat is not None:
+            return False
+        self.flat = np.kron(np.eye(self.objective.shape[0]), flat_directions(self.objective))
+        if self.flat.size:
+            diagonal(self.hessian)[:] -= self.objective.l2.ravel()
+            self._complete(self.hessian)
+        return self.flat.size > 0
 
     def _take(self, H):
         """The Hessian of J, and its inverse, from the Hessian of the mean loss, which is overwritten."""
@@ -220,9 +231,15 @@ class HessianPreconditioner(Preconditioner):
             else:
                 for j in range(q):
                     H[j::q, j::q] += together
+        self._complete(H)
+
+    def _complete(self, H):
+        """The same from what lacks the penalty's part alone."""
+        if self.flat is not None and self.flat.size:
+            flatten(H, self.flat)
         diagonal(H)[:] += self.objective.l2[self.free]
         self.hessian = H
-        if not penalty.l1:
+        if not self.objective.penalty.l1:
             # With L1 the matrix itself is the model.
             self.inverse = self._invert()
 
@@ -238,7 +255,7 @@ class HessianPreconditioner(Preconditioner):
             # A ridge holds it down, but the steps along features that are only nearly collinear too: three whose
             # third is a combination of the others but for 1e-4 took up to 992 passes, with eigenvalues seven.
             may_tell = self.dtype == np.float64 and len(H) <= MAX_EIGENVALUES and np.all(np.isfinite(H))
-            if may_tell and self._curves_less_than(STEEP):
+            if may_tell and curves_less_than(H, STEEP):
                 root = inverse_root(H, COLLINEAR)
                 return lambda gradient: root @ (gradient @ root)
             diagonal(H)[:] += shift

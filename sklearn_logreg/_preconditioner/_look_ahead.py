@@ -71,23 +71,15 @@ def _newton_step(objective, here, n_passes, preconditioner):
     """With L2, the step and the Hessian times it: conjugate gradients, until what is left adds little to the bound.
 
     What they leave of the gradient, g, adds sum_j g_j^2 / (2 l2).  With the preconditioner of the fit they take a few
-    products; a Hessian for it took adult a third of its time.  Where they take as long as a Hessian, it is bought after
-    all: adult at tol 1e-2, which ends with the Hessian of a sample, had taken 56 products.
+    products; a Hessian for it took adult a third of its time.  Where they take as long as another preconditioner, that
+    is bought after all: adult at tol 1e-2, which ends with the Hessian of a sample, had taken 56 products.
     """
     if isinstance(preconditioner, RowSpacePreconditioner):
         return preconditioner.step(here, 0.0)[0], None
-    is_truncated = isinstance(preconditioner, TruncatedNewton)
     if preconditioner is None:
         preconditioner = HessianPreconditioner(objective, exact=True)
         if np.prod(objective.shape) > MAX_HESSIAN or preconditioner.price > n_passes + 8.0:
             preconditioner = TruncatedNewton(objective)
-    # The price of a Hessian at this point, which may be bought unless it is there.
-    price, hessian = np.inf, preconditioner
-    if is_truncated and np.prod(objective.shape) <= MAX_HESSIAN:
-        hessian = HessianPreconditioner(objective, exact=True)
-        price = hessian.price
-    elif preconditioner.is_ready and isinstance(preconditioner, HessianPreconditioner):
-        price = preconditioner.price
     if not preconditioner.is_ready:
         preconditioner.look(here)
     gradient, p = objective.apart(here.standardised), objective.n_features
@@ -100,16 +92,31 @@ def _newton_step(objective, here, n_passes, preconditioner):
         return 0.5 * np.sum(rest**2 / objective.penalty.l2) <= goal
 
     exact = objective.hessian(here, exact=True, balances=True)
-    max_products = min(MAX_PRODUCTS, 2 * n_passes + 10)
-    n_first = int(min(price + 1.0, max_products))
-    step, residual = conjugate_gradients(exact.product, -gradient, preconditioner.condition, is_done, n_first)
-    # A fit by products with the Hessian made several in each pass.
-    if (price < max_products or hessian is not preconditioner) and not is_done(residual):
-        hessian.look(here)
-        rest, residual = conjugate_gradients(exact.product, residual, hessian.condition, is_done, max_products)
-        step = step + rest
+    step, residual = np.zeros(objective.shape), -gradient
+    for condition, n_products in _conditions(objective, here, preconditioner, min(MAX_PRODUCTS, 2 * n_passes + 10)):
+        more, residual = conjugate_gradients(exact.product, residual, condition, is_done, n_products)
+        step = step + more
+        if is_done(residual):
+            break
     shift, curved = exact.balance(residual)
     return objective.unstandardise(step + shift), curved - gradient - residual
+
+
+def _conditions(objective, here, preconditioner, max_products):
+    """Preconditioners for conjugate gradients, each dearer than the one before, and how many products they may take.
+
+    That of the fit, the same taken anew, and a Hessian.
+    """
+    price, is_truncated = preconditioner.price, isinstance(preconditioner, TruncatedNewton)
+    yield preconditioner.condition, int(min(price + 1.0, max_products))
+    # A fit by products with the Hessian made several in each pass.
+    if price < (np.inf if is_truncated else max_products):
+        preconditioner.renew(here)
+        yield preconditioner.condition, max_products
+    if is_truncated and np.prod(objective.shape) <= MAX_HESSIAN:
+        hessian = HessianPreconditioner(objective, exact=True)
+        hessian.look(here)
+        yield hessian.condition, max_products
 
 
 def _on_support(objective, here, preconditioner, max_products):

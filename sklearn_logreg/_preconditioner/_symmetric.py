@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.linalg import solve_triangular
 from scipy.linalg.blas import dtrsv
-from scipy.linalg.lapack import dpotrf, dpotrs
+from scipy.linalg.lapack import dpocon, dpotrf, dpotrs, dpstrf
 
 # Shifts tried, each a hundred times the one before; then the matrix is none to work with.
 MAX_SHIFTS = 20
@@ -58,6 +59,28 @@ def unit_diagonal(H):
     return H / unit / unit[:, None], unit
 
 
+def curves_less_than(H, least):
+    """Is there a direction of less curvature, in units in which all diagonal entries are 1, or is H not finite?"""
+    with np.errstate(invalid="ignore"):
+        H, _ = unit_diagonal(H)
+    if not np.all(np.isfinite(H)):
+        return True
+    factor, failed = dpotrf(H, lower=1)
+    norm = np.abs(H).sum(axis=0).max()
+    return failed or dpocon(factor, norm, uplo="L")[0] * norm < least
+
+
+def null_space(H, least):
+    """Columns that span the directions of less curvature, in those units: by a Cholesky factor with pivots."""
+    H, unit = unit_diagonal(H)
+    factor, pivots, rank, _ = dpstrf(H, tol=least, lower=1)
+    columns = np.zeros((len(H), len(H) - rank))
+    # Those that are left are combinations of the others.
+    columns[pivots[:rank] - 1] = solve_triangular(factor[:rank, :rank], factor[rank:, :rank].T, lower=True, trans="T")
+    columns[pivots[rank:] - 1] = -np.eye(len(H) - rank)
+    return columns / unit[:, None]
+
+
 def inverse_root(H, least):
     """R with RR' the inverse of H, but zero along its eigenvectors of less than ``least`` of the largest eigenvalue.
 
@@ -72,7 +95,7 @@ def inverse_root(H, least):
 class Shrinking:
     """The inverse of a positive definite matrix on entries that become ever fewer, by few Cholesky factors.
 
-    With K the inverse on the entries of the last factor and R those that are gone since, K b - K_R (K_RR)^-1 (K b)_R is
+    With K the inverse on the entries of the rank factor and R those that are gone since, K b - K_R (K_RR)^-1 (K b)_R is
     zero on R and solves for the others; once more for the residual, as it loses digits where columns are collinear.
     ``ridge`` times its diagonal is added to the matrix.
     """
@@ -108,7 +131,7 @@ class Shrinking:
         return solution
 
     def without_gone(self):
-        """The entries that were left at the last solution, and a factor of theirs alone."""
+        """The entries that were left at the rank solution, and a factor of theirs alone."""
         if len(self.gone):
             self._factorise(np.delete(self.entries, self.gone))
         return self.entries, self.factor

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ._flat import flat_directions, flatten
 from ._hessian import LEAST_CURVATURE, hold_back
 from ._pairs import NEAR, RIDGE
 from ._symmetric import cholesky, diagonal, solve
@@ -71,6 +72,7 @@ class TruncatedNewton:
         self.n_steps = 0
         self.is_ready = False
         self.factors: Any = None  # of the blocks
+        self.flat: Any = None  # the flat directions of a class, as columns, once they were looked for
         self.n_products = 0  # since they were taken
         self.dtype = np.float32 if objective.suits_single_precision() else np.float64
         # Whose Hessian is taken.  With three classes or more products in single precision take less than half the time,
@@ -78,12 +80,12 @@ class TruncatedNewton:
         # two, text took 1.0 to 1.4 times as long.
         is_single = objective.shape[0] > 1 and self.dtype == np.float32
         self.curved = objective.in_single_precision() if is_single else objective
-        self.max_products = self._price()  # then they are taken anew
+        self.price = self._price()
         # For two classes the diagonal often does.
-        self.starts_from_sample = objective.shape[0] > 1 and self.max_products < inf
+        self.starts_from_sample = objective.shape[0] > 1 and self.price < inf
 
     def _price(self):
-        """Products that take as long as the blocks and their factors."""
+        """Products that take as long as the blocks and their factors: after so many they are taken anew."""
         n_outputs, q = self.objective.shape
         if n_outputs * q**2 > MAX_BLOCK_ENTRIES:
             return inf
@@ -117,16 +119,22 @@ class TruncatedNewton:
         hold_back(diagonal(H), pseudo_rows, sample.fit_intercept)
         self._factorise(H)
 
-    def _take_blocks(self):
+    def renew(self, here):
         """Take the blocks of the Hessian here, of each class by itself."""
-        self._factorise(self.curved.hessian(self.here, True).class_blocks(self.dtype))
+        self._factorise(self.curved.hessian(here, True).class_blocks(self.dtype))
 
     def _factorise(self, H):
         """Cholesky factors of the blocks of J, from the blocks of the mean loss."""
         curvatures = diagonal(H)
         typical = curvatures.mean()
         curvatures *= 1.0 + LEAST_CURVATURE
-        curvatures += self.objective.l2 + RIDGE * typical
+        curvatures += RIDGE * typical
+        if self.flat is None:
+            self.flat = flat_directions(self.objective)
+        if self.flat.size:
+            for H_k in H:
+                flatten(H_k, self.flat)
+        curvatures += self.objective.l2
         self.factors, self.n_products = [cholesky(H_k, RIDGE * typical) for H_k in H], 0
 
     def apply(self, gradient, accuracy=1e-6):
@@ -143,13 +151,13 @@ class TruncatedNewton:
 
         # Without a penalty, collinear features have no curvature but for rounding, which ends it early.
         before = self.n_products
-        n_first = min(MAX_PRODUCTS, max(self.max_products - before, 0))
+        n_first = min(MAX_PRODUCTS, max(self.price - before, 0))
         solution, residual = conjugate_gradients(product, gradient, self.condition, is_done, n_first)
         # Blocks of other points may point to where rounding leaves no curvature at all.
         is_stuck = self.factors is not None and not solution.any()
-        if (self.n_products >= self.max_products or is_stuck) and not is_done(residual):
+        if (self.n_products >= self.price or is_stuck) and not is_done(residual):
             n_left = MAX_PRODUCTS - (self.n_products - before)
-            self._take_blocks()
+            self.renew(self.here)
             rest, _ = conjugate_gradients(product, residual, self.condition, is_done, n_left)
             solution = solution + rest
         return solution

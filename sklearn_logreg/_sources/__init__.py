@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from scipy import sparse
 
-from ._base import SMALL_BYTES, in_precision, weights_of
+from ._base import BLOCK_BYTES, SMALL_BYTES, in_precision, weights_of
 from ._dense import DenseSource
 from ._sparse import SparseSource
 from ._threads import SharedContext, Workspace
 
 __all__ = [
-    "SMALL_BYTES", "DenseSource", "SharedContext", "SparseSource", "Workspace", "in_precision", "make_source",
-    "weights_of",
+    "BLOCK_BYTES", "SMALL_BYTES", "DenseSource", "SharedContext", "SparseSource", "Workspace", "in_precision",
+    "make_source", "weights_of",
 ]  # fmt: skip
 
 
