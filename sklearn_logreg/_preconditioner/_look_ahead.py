@@ -107,13 +107,14 @@ def _conditions(objective, here, preconditioner, max_products):
 
     That of the fit, the same taken anew, and a Hessian.
     """
-    price, is_truncated = preconditioner.price, isinstance(preconditioner, TruncatedNewton)
+    price = preconditioner.price
+    # A fit by products with the Hessian made several in each pass, and may make more for its certificate.
+    by_products = isinstance(preconditioner, TruncatedNewton) and np.prod(objective.shape) <= MAX_HESSIAN
     yield preconditioner.condition, int(min(price + 1.0, max_products))
-    # A fit by products with the Hessian made several in each pass.
-    if price < (np.inf if is_truncated else max_products):
+    if price < max_products or by_products:
         preconditioner.renew(here)
         yield preconditioner.condition, max_products
-    if is_truncated and np.prod(objective.shape) <= MAX_HESSIAN:
+    if by_products:
         hessian = HessianPreconditioner(objective, exact=True)
         hessian.look(here)
         yield hessian.condition, max_products
