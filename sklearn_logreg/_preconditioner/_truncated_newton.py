@@ -20,6 +20,9 @@ FORCING = 0.3
 POWER = 0.4
 # but nothing is gained where the next violation is below this share of tol.
 MARGIN = 0.8
+# Violation down to which products may be of single precision.  A fit that goes on below tol does so along directions of
+# next to no curvature: that of its rounding would be more.
+FINE = 1e-6
 # Products with the Hessian in one step.
 MAX_PRODUCTS = 200
 # Time of a product against that of a pass, for softmax, as X is multiplied by one matrix instead of many vectors (it is
@@ -75,11 +78,11 @@ class TruncatedNewton:
         self.flat: Any = None  # the flat directions of a class, as columns, once they were looked for
         self.n_products = 0  # since they were taken
         self.dtype = np.float32 if objective.suits_single_precision() else np.float64
-        # Whose Hessian is taken.  With three classes or more products in single precision take less than half the time,
-        # with AVX-512 three quarters: usps took 0.65 to 0.72 of the time, or 0.90 to 0.95, digits 0.80 or 0.95.  With
-        # two, text took 1.0 to 1.4 times as long.
+        # With three classes or more products in single precision take less than half the time, with AVX-512 three
+        # quarters: usps took 0.65 to 0.72 of the time, or 0.90 to 0.95, digits 0.80 or 0.95.  With two, text took 1.0
+        # to 1.4 times as long.
         is_single = objective.shape[0] > 1 and self.dtype == np.float32
-        self.curved = objective.in_single_precision() if is_single else objective
+        self.single = objective.in_single_precision() if is_single else objective
         self.price = self._price()
         # For two classes the diagonal often does.
         self.starts_from_sample = objective.shape[0] > 1 and self.price < inf
@@ -103,7 +106,8 @@ class TruncatedNewton:
     def look(self, here):
         """Take the Hessian here."""
         self.here: Any = here
-        hessian = self.curved.hessian(here, here.violation < NEAR)
+        objective = self.single if here.violation > FINE else self.objective
+        hessian = objective.hessian(here, here.violation < NEAR)
         self.product = hessian.product
         with_diagonal = self.n_steps % REFRESH == 1 and self.factors is None
         if with_diagonal or not self.n_steps:
@@ -121,7 +125,7 @@ class TruncatedNewton:
 
     def renew(self, here):
         """Take the blocks of the Hessian here, of each class by itself."""
-        self._factorise(self.curved.hessian(here, True).class_blocks(self.dtype))
+        self._factorise(self.single.hessian(here, True).class_blocks(self.dtype))
 
     def _factorise(self, H):
         """Cholesky factors of the blocks of J, from the blocks of the mean loss."""
