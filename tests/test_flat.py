@@ -15,7 +15,8 @@ from sklearn_logreg._curvature import Hessian
 from sklearn_logreg._losses import LogLoss, SoftmaxLoss
 from sklearn_logreg._objective import Objective
 from sklearn_logreg._penalties import ElasticNet
-from sklearn_logreg._preconditioner._flat import flat_directions, flatten
+from sklearn_logreg._preconditioner import _hessian
+from sklearn_logreg._preconditioner._flat import flat_directions, flatten, lift
 from sklearn_logreg._preconditioner._hessian import HessianPreconditioner
 from sklearn_logreg._preconditioner._look_ahead import _conditions
 from sklearn_logreg._preconditioner._symmetric import curves_less_than, null_space
@@ -75,15 +76,18 @@ def test_features_that_have_nothing_in_common_have_none():
     assert flat_directions(objective_of(*make_classes(2500, 8, seed=4), 1e-9)).shape[1] == 0
 
 
-def test_what_has_no_part_in_them_stays():
+@pytest.mark.parametrize("n_outputs", [1, 3])
+def test_what_has_no_part_in_them_stays(n_outputs):
     rng = np.random.RandomState(0)
     flat, _ = np.linalg.qr(rng.normal(size=(12, 3)))
-    root = rng.normal(size=(12, 12))
-    H, rest = root @ root.T, expected_null_space(flat.T)
+    root = rng.normal(size=(12 * n_outputs, 12 * n_outputs))
+    of_all = np.kron(np.eye(n_outputs), flat)
+    H, rest = root @ root.T, expected_null_space(of_all.T)
     flattened = H.copy()
     flatten(flattened, flat)
-    assert_allclose(flattened @ flat, 0.0, atol=1e-12)
+    assert_allclose(flattened @ of_all, 0.0, atol=1e-10)
     assert_allclose(rest.T @ flattened @ rest, rest.T @ H @ rest)
+    assert_allclose(lift(flattened, flat), flattened + of_all @ of_all.T)
 
 
 @pytest.mark.parametrize("rank", [1, 5, 7, 8])
@@ -111,7 +115,8 @@ def test_curvature_is_that_in_units_in_which_each_feature_has_one(least, expecte
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
-def test_single_precision_does_where_all_that_it_lacks_is_flat(n_classes):
+def test_single_precision_does_where_all_that_it_lacks_is_flat(n_classes, monkeypatch):
+    monkeypatch.setattr(_hessian, "FLAT_NANOSECONDS", 0)
     X, y = collinear(40_000, n_classes)
     objective = objective_of(X, y, 1e-9)
     preconditioner = HessianPreconditioner(objective)
@@ -123,7 +128,7 @@ def test_single_precision_does_where_all_that_it_lacks_is_flat(n_classes):
     reached, gradient = objective.hessian(here, exact=True).product(step), objective.apart(here.standardised)
     assert_allclose(reached, -gradient, atol=1e-5 * np.abs(gradient).max())
     # Of all weights that make the same predictions, those with the least penalty.
-    along = (objective.l2 * step).ravel() @ preconditioner.flat
+    along = (objective.l2 * step) @ preconditioner.flat
     assert_allclose(along, 0.0, atol=1e-6 * np.abs(objective.l2 * step).max())
 
 

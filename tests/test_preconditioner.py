@@ -167,7 +167,7 @@ def single_precision(monkeypatch):
 
 
 @pytest.mark.parametrize("make", [np.ascontiguousarray, sparse.csr_matrix])
-def test_single_precision_serves_where_it_saves_time_and_no_digit_of_it_is_needed(make):
+def test_single_precision_serves_where_it_saves_time_and_no_digit_of_it_is_needed(make, monkeypatch):
     X, y = make_classes(20_000, 4, seed=4)
     assert precision_of_a_hessian(make(X[:1000]), y[:1000], C=1.0) == np.float64, "few rows"
     X = X - X.mean(axis=0)
@@ -176,7 +176,9 @@ def test_single_precision_serves_where_it_saves_time_and_no_digit_of_it_is_neede
     assert precision_of_a_hessian(make(X * 1e20), y, C=1.0) == np.float64, "squares out of the range of float32"
     collinear = make(np.column_stack([X, X.sum(axis=1)]))
     assert precision_of_a_hessian(collinear, y, C=1.0) == np.float32, "the penalty curves every direction"
-    assert precision_of_a_hessian(collinear, y, C=1e6) == np.float32, "nothing else does, as all rows confirm"
+    assert precision_of_a_hessian(collinear, y, C=1e6) == np.float64, "rounding would outweigh what it curves"
+    monkeypatch.setattr(_hessian, "FLAT_NANOSECONDS", 0)
+    assert precision_of_a_hessian(collinear, y, C=1e6) == np.float32, "nothing else curves it, as all rows confirm"
     nearly = make(np.column_stack([X, X.sum(axis=1) + 1e-4 * np.random.RandomState(0).normal(size=len(X))]))
     assert precision_of_a_hessian(nearly, y, C=1e6) == np.float64, "rounding would outweigh what rows do"
 

@@ -9,19 +9,25 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import qr
 
-from ._symmetric import null_space, principal_submatrix
+from ._symmetric import curves_less_than, null_space, principal_submatrix
 
 # Rows an unknown, and at least, that say which directions may be flat; all rows confirm them, or not.
 ROWS = 2
 LEAST_ROWS = 1000
 # Variance on those rows, against that on all, from which a feature may be part of one: a rare one may be zero in all.
 SEEN = 0.5
-# Curvature that rounding leaves of none, in units in which each feature by itself has 1.
+# Curvature that rounding leaves of none in either precision, in units in which each feature by itself has 1.
 ROUNDING = 1e-11
+SINGLE_ROUNDING = 1e-5
 # Data may curve a flat direction by this share of what the penalty does, and the penalty by that of what data do along
 # a feature: with more it is no trouble.
 OF_PENALTY = 0.1
 ENOUGH = 1e-3
+
+
+def has_flat(H):
+    """May there be some, by the Hessian of the mean loss of one class?  It costs far less than to look for them."""
+    return curves_less_than(H, SINGLE_ROUNDING)
 
 
 def flat_directions(objective):
@@ -44,6 +50,16 @@ def flat_directions(objective):
 
 
 def flatten(H, flat):
-    """Let H be zero along the directions, from both sides."""
-    H -= flat @ (flat.T @ H)
-    H -= (H @ flat) @ flat.T
+    """Let a Hessian, of one class or of all, be zero along the directions of each, from both sides."""
+    q = len(flat)
+    of_classes, pieces = H.reshape(-1, q, len(H)), H.reshape(-1, q)
+    of_classes -= flat @ (flat.T @ of_classes)
+    pieces -= (pieces @ flat) @ flat.T
+
+
+def lift(H, flat):
+    """A copy of a Hessian with as much curvature along the directions as features have."""
+    H, q = H.copy(), len(flat)
+    blocks = np.einsum("kikj->kij", H.reshape(-1, q, len(H) // q, q))
+    blocks += flat @ flat.T
+    return H

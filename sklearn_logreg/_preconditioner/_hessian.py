@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ._flat import flat_directions, flatten
+from ._flat import flat_directions, flatten, has_flat, lift
 from ._lasso import lasso
 from ._pairs import NEAR, RIDGE, Preconditioner
 from ._symmetric import cholesky, curves_less_than, diagonal, inverse_root, principal_submatrix, solve
@@ -37,6 +37,8 @@ OVERHEAD = 100_000
 # save less than a look at what it lost takes, and fits of breast_cancer take a tenth less time with a Hessian at every
 # step.  On larger data that takes up to a third more (phishing).
 CHEAP = 200_000
+# Time of a Hessian in single precision up to which it costs as much to look for flat directions.
+FLAT_NANOSECONDS = 2_000_000
 # Violation above which it pays to see how long a step should be: 341 tables of R packages at C = 0.01, 1 and 100 took
 # 0.94 of the time that they took without, from NEAR on 1.02.
 FAR = 0.1
@@ -90,7 +92,7 @@ class HessianPreconditioner(Preconditioner):
         self.free = np.ones(objective.shape, bool)
         if objective.penalty.l1:
             self._set_free(self.free)
-        self.flat: Any = None  # the flat directions of all classes, as columns, once they were looked for
+        self.flat: Any = None  # the flat directions of a class, as columns, once they were looked for
         self.waits = False  # on the diagonal alone
         self.violations = []
         self.used = self.n_bought = 0
@@ -107,10 +109,12 @@ class HessianPreconditioner(Preconditioner):
     def start_from(self, sample, here, pseudo_rows):
         """Begin with the Hessian of a sample of the rows, at an evaluation of it."""
         H = sample.hessian(here, here.violation < NEAR).matrix(self.dtype)
+        n_outputs, q = sample.shape
+        # With two classes another Hessian costs little more than the look.
+        looks = n_outputs > 1 and has_flat(H[:q, :q])
         hold_back(diagonal(H).reshape(sample.shape), pseudo_rows, sample.fit_intercept)
         self._take(H)
-        if sample.shape[0] > 1:
-            # With two classes another Hessian costs little more than the look.
+        if looks:
             self.flatten()
 
     def step(self, here, tol, accuracy=0.1):
@@ -160,7 +164,7 @@ class HessianPreconditioner(Preconditioner):
             # With L1 a model without its last digits may do, if only it curves downwards nowhere: see how far it leads.
             is_slow = exact and len(self.violations) > 1 and here.violation > 0.5 * self.violations[0]
             may_do = self.objective.penalty.l1 and np.all(np.isfinite(self.hessian)) and not is_slow
-            if not may_do and self._lacks_digits() and not (self.flatten() and not self._lacks_digits()):
+            if not may_do and self._lacks_digits() and not self._is_mended():
                 self.dtype = np.float64
                 self._take(self._curvature(here, exact))
             elif self.objective.penalty.l1:
@@ -178,8 +182,13 @@ class HessianPreconditioner(Preconditioner):
 
     def _lacks_digits(self):
         """Is there a direction, but for flat ones, of so little curvature that single precision may have none?"""
-        H = self.hessian if self.flat is None else self.hessian + self.flat @ self.flat.T
-        return curves_less_than(H, LEAST_CURVATURE)
+        has_flat = self.flat is not None and self.flat.size
+        return curves_less_than(lift(self.hessian, self.flat) if has_flat else self.hessian, LEAST_CURVATURE)
+
+    def _is_mended(self):
+        """Are flat directions all that single precision lacks?  Where a Hessian costs little, none is looked for."""
+        is_dear = self.objective.hessian_nanoseconds(self.dtype) > FLAT_NANOSECONDS
+        return is_dear and self.flatten() and not self._lacks_digits()
 
     def _pays(self, tol):
         """Is a new Hessian cheap, or cheaper than the passes it saves, at the rate of convergence of the last three?
@@ -212,7 +221,7 @@ class HessianPreconditioner(Preconditioner):
         """Leave flat directions the curvature of the penalty alone: are there some that were not known?"""
         if self.objective.penalty.l1 or self.waits or self.flat is not None:
             return False
-        self.flat = np.kron(np.eye(self.objective.shape[0]), flat_directions(self.objective))
+        self.flat = flat_directions(self.objective)
         if self.flat.size:
             diagonal(self.hessian)[:] -= self.objective.l2.ravel()
             self._complete(self.hessian)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ._flat import flat_directions, flatten
-from ._hessian import LEAST_CURVATURE, hold_back
+from ._flat import flat_directions, flatten, has_flat
+from ._hessian import LEAST_CURVATURE, OVERHEAD, hold_back
 from ._pairs import NEAR, RIDGE
 from ._symmetric import cholesky, diagonal, solve
 
@@ -81,7 +81,8 @@ class TruncatedNewton:
         # With three classes or more products in single precision take less than half the time, with AVX-512 three
         # quarters: usps took 0.65 to 0.72 of the time, or 0.90 to 0.95, digits 0.80 or 0.95.  With two, text took 1.0
         # to 1.4 times as long.
-        is_single = objective.shape[0] > 1 and self.dtype == np.float32
+        is_long = objective.shape[0] > 1 and objective.source.nanoseconds > OVERHEAD
+        is_single = is_long and self.dtype == np.float32
         self.single = objective.in_single_precision() if is_single else objective
         self.price = self._price()
         # For two classes the diagonal often does.
@@ -120,12 +121,20 @@ class TruncatedNewton:
     def start_from(self, sample, here, pseudo_rows):
         """Begin with the blocks of a sample of the rows, at an evaluation of it."""
         H = sample.hessian(here, True).class_blocks(self.dtype)
+        self._look_for_flat(H)
         hold_back(diagonal(H), pseudo_rows, sample.fit_intercept)
         self._factorise(H)
 
     def renew(self, here):
         """Take the blocks of the Hessian here, of each class by itself."""
-        self._factorise(self.single.hessian(here, True).class_blocks(self.dtype))
+        H = self.single.hessian(here, True).class_blocks(self.dtype)
+        self._look_for_flat(H)
+        self._factorise(H)
+
+    def _look_for_flat(self, H):
+        """Find the flat directions, unless the blocks of the mean loss show that there are none."""
+        if self.flat is None and has_flat(H[0]):
+            self.flat = flat_directions(self.objective)
 
     def _factorise(self, H):
         """Cholesky factors of the blocks of J, from the blocks of the mean loss."""
@@ -133,9 +142,7 @@ class TruncatedNewton:
         typical = curvatures.mean()
         curvatures *= 1.0 + LEAST_CURVATURE
         curvatures += RIDGE * typical
-        if self.flat is None:
-            self.flat = flat_directions(self.objective)
-        if self.flat.size:
+        if self.flat is not None and self.flat.size:
             for H_k in H:
                 flatten(H_k, self.flat)
         curvatures += self.objective.l2
