@@ -118,10 +118,7 @@ class Hessian:
 
     def _scale(self, largest, features=slice(None)):
         """What makes such a sum of products of features a mean in standardised coordinates, divided by it twice."""
-        of_features = self.objective.scale[features]
-        scale = np.ones(len(of_features) + self.objective.fit_intercept)
-        scale[: len(of_features)] = of_features
-        return scale * np.sqrt(self.objective.total_weight / largest)
+        return self.objective.scale_of(features) * np.sqrt(self.objective.total_weight / largest)
 
     def _curve(self, X_b, rows, work):
         """Of each row of a block the second derivative of the loss; for softmax, the probabilities."""

@@ -354,9 +354,12 @@ class Objective:
                 return (source.gram(X_b, np.ones(X_b.shape[0]), self.mean, self.fit_intercept, work),)
 
             total += source.sum_over_blocks(sums)[0]
-        scale = np.ones(self.shape[1])
-        scale[: self.n_features] = self.scale
+        scale = self.scale_of(slice(None))
         return total / len(rows) / np.multiply.outer(scale, scale)
+
+    def scale_of(self, features):
+        """The scale of some features, and of the intercept, which is 1."""
+        return np.append(self.scale[features], np.ones(int(self.fit_intercept)))
 
     def mean_square_along(self, direction):
         """Weighted mean of the squares by which a step of one class, in standardised coordinates, moves predictions."""

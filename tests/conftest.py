@@ -1,6 +1,6 @@
 """What the tests share: the formulas once more in plain NumPy, constructed data, the data that ship, a few checks.
 
-Nothing here imports the package's internals: the cost, its gradient and the violation are written from the formulas,
+The formulas import nothing of the package: the cost, its gradient and the violation are written out,
 on dense float64 arrays, whatever storage the estimator was given.
 """
 
@@ -15,7 +15,11 @@ from scipy.special import expit, log_softmax, softmax
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.exceptions import ConvergenceWarning
 
+from sklearn_logreg._losses import LogLoss, SoftmaxLoss
+from sklearn_logreg._objective import Objective
+from sklearn_logreg._penalties import ElasticNet
 from sklearn_logreg._preconditioner._look_ahead import Ahead
+from sklearn_logreg._sources import make_source
 
 DATA = Path(__file__).parent / "data"
 SOLVERS = ["gd", "nesterov", "preconditioned"]
@@ -172,6 +176,16 @@ def make_sparse(n=200, p=30, density=0.2, n_classes=2, seed=0):
     y = raw.argmax(axis=1)
     y[:n_classes] = np.arange(n_classes)
     return X, y
+
+
+def objective_of(X, y, l2, l1=0.0, fit_intercept=True, sample_weight=None):
+    """The objective of a fit, with the penalty as it enters J."""
+    n_classes = len(np.unique(y))
+    loss = LogLoss() if n_classes == 2 else SoftmaxLoss(n_classes)
+    codes = loss.encode(y == 1 if n_classes == 2 else y)
+    return Objective(
+        make_source(X, n_outputs=loss.n_outputs), codes, sample_weight, loss, ElasticNet(l1, l2), fit_intercept
+    )
 
 
 @pytest.fixture(scope="session")

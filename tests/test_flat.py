@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import assert_optimal, make_classes, one_hot
+from conftest import assert_optimal, make_classes, objective_of, one_hot
 from numpy.testing import assert_allclose
 from scipy import sparse
 from scipy.linalg import null_space as expected_null_space
@@ -12,16 +12,12 @@ from scipy.linalg import subspace_angles
 
 from sklearn_logreg import LogisticRegression
 from sklearn_logreg._curvature import Hessian
-from sklearn_logreg._losses import LogLoss, SoftmaxLoss
-from sklearn_logreg._objective import Objective
-from sklearn_logreg._penalties import ElasticNet
 from sklearn_logreg._preconditioner import _hessian
 from sklearn_logreg._preconditioner._flat import flat_directions, flatten, lift
 from sklearn_logreg._preconditioner._hessian import HessianPreconditioner
 from sklearn_logreg._preconditioner._look_ahead import _conditions
 from sklearn_logreg._preconditioner._symmetric import curves_less_than, null_space
 from sklearn_logreg._preconditioner._truncated_newton import TruncatedNewton
-from sklearn_logreg._sources import make_source
 
 
 def collinear(n, n_classes=2):
@@ -33,13 +29,6 @@ def collinear(n, n_classes=2):
     return (X + 3.0 * (np.arange(11) < 7)) * np.logspace(-2, 2, 11), y
 
 
-def objective_of(X, y, l2, sample_weight=None, fit_intercept=True):
-    n_classes = len(np.unique(y))
-    loss = LogLoss() if n_classes == 2 else SoftmaxLoss(n_classes)
-    source, codes = make_source(X, n_outputs=loss.n_outputs), loss.encode(y == 1 if n_classes == 2 else y)
-    return Objective(source, codes, sample_weight, loss, ElasticNet(0.0, l2), fit_intercept)
-
-
 @pytest.mark.parametrize("make", [np.ascontiguousarray, sparse.csr_matrix, lambda X: X.astype(np.float32)])
 @pytest.mark.parametrize("fit_intercept", [False, True])
 @pytest.mark.parametrize("weighted", [False, True])
@@ -47,7 +36,7 @@ def objective_of(X, y, l2, sample_weight=None, fit_intercept=True):
 def test_they_are_the_null_space_of_the_rows(n_classes, weighted, fit_intercept, make):
     X, y = collinear(2500, n_classes)
     weight = np.random.RandomState(1).rand(2500) if weighted else None
-    objective = objective_of(make(X), y, 1e-5, weight, fit_intercept)
+    objective = objective_of(make(X), y, 1e-5, fit_intercept=fit_intercept, sample_weight=weight)
     flat = flat_directions(objective)
     Z = np.hstack([(X - objective.mean) / objective.scale, np.ones((2500, int(fit_intercept)))])
     # A category sums to the intercept.

@@ -10,14 +10,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import SOLVERS, assert_optimal, fit_quietly, load, make_classes, make_sparse, one_hot
+from conftest import SOLVERS, assert_optimal, fit_quietly, load, make_classes, make_sparse, objective_of, one_hot
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from sklearn_logreg import LogisticRegression
 from sklearn_logreg._curvature import Hessian
-from sklearn_logreg._losses import LogLoss, SoftmaxLoss
-from sklearn_logreg._objective import Objective
 from sklearn_logreg._penalties import ElasticNet
 from sklearn_logreg._preconditioner import (
     _choice,
@@ -32,7 +30,6 @@ from sklearn_logreg._preconditioner._hessian import HessianPreconditioner
 from sklearn_logreg._preconditioner._lasso import lasso, orthant_minimum
 from sklearn_logreg._preconditioner._pairs import CurvaturePairs
 from sklearn_logreg._preconditioner._truncated_newton import TruncatedNewton, conjugate_gradients
-from sklearn_logreg._sources import make_source
 
 
 @pytest.fixture
@@ -55,16 +52,6 @@ def built(monkeypatch):
 
         monkeypatch.setattr(cls, "__init__", init)
     return names
-
-
-def objective_of(X, y, l2, l1=0.0, fit_intercept=True, sample_weight=None):
-    """The objective of a fit, with the penalty as it enters J."""
-    n_classes = len(np.unique(y))
-    loss = LogLoss() if n_classes == 2 else SoftmaxLoss(n_classes)
-    codes = loss.encode(y == 1 if n_classes == 2 else y)
-    return Objective(
-        make_source(X, n_outputs=loss.n_outputs), codes, sample_weight, loss, ElasticNet(l1, l2), fit_intercept
-    )
 
 
 def fit(X, y, max_passes, sample_weight=None, **options):

@@ -95,7 +95,7 @@ def inverse_root(H, least):
 class Shrinking:
     """The inverse of a positive definite matrix on entries that become ever fewer, by few Cholesky factors.
 
-    With K the inverse on the entries of the rank factor and R those that are gone since, K b - K_R (K_RR)^-1 (K b)_R is
+    With K the inverse on the entries of the last factor and R those that are gone since, K b - K_R (K_RR)^-1 (K b)_R is
     zero on R and solves for the others; once more for the residual, as it loses digits where columns are collinear.
     ``ridge`` times its diagonal is added to the matrix.
     """
@@ -131,7 +131,7 @@ class Shrinking:
         return solution
 
     def without_gone(self):
-        """The entries that were left at the rank solution, and a factor of theirs alone."""
+        """The entries that were left at the last solution, and a factor of theirs alone."""
         if len(self.gone):
             self._factorise(np.delete(self.entries, self.gone))
         return self.entries, self.factor
