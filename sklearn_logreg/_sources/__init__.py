@@ -12,8 +12,9 @@ from scipy import sparse
 
 from ._base import BLOCK_BYTES, SMALL_BYTES, in_precision, weights_of
 from ._dense import DenseSource
+from ._memory import Workspace
 from ._sparse import SparseSource
-from ._threads import SharedContext, Workspace
+from ._threads import SharedContext
 
 __all__ = [
     "BLOCK_BYTES", "SMALL_BYTES", "DenseSource", "SharedContext", "SparseSource", "Workspace", "in_precision",

@@ -14,7 +14,8 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg import eigvalsh
 
-from ._threads import Workspace, allowed_threads, one_blas_thread
+from ._memory import Workspace
+from ._threads import allowed_threads, one_blas_thread
 
 # A block is read twice by a pass, for the raw predictions and for the gradient; the second time it comes from cache.
 # Of 512 KiB to 8 MiB, 2 and 4 MiB were best for one thread on 1 000 000 x 100, and 4 MiB for two, which take the
@@ -64,8 +65,6 @@ class Source:
 
     # Times MAX_BLOCK_ROWS that a block may have rows.
     longer = 1
-    # Memory that is kept from block to block, if that is best allocated in one piece.
-    room_bytes = 0
 
     def __init__(self, X, row_bytes, n_threads, n_outputs):
         self.X = X
@@ -111,9 +110,9 @@ class Source:
 
     @cached_property
     def _workspaces(self):
-        """One workspace for each thread that may run, the first with the room."""
+        """One workspace for each thread that may run."""
         n_threads = min(self.n_threads or allowed_threads(), len(self.groups))
-        return [Workspace(0 if i else self.room_bytes) for i in range(n_threads)]
+        return [Workspace() for _ in range(n_threads)]
 
     @cached_property
     def _pool(self):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import numpy as np
 
 from ._base import BLOCK_BYTES, Source, in_precision, transpose, weights_of
@@ -27,14 +29,10 @@ class DenseSource(Source):
         quarter.  It would not pay block by block.
         """
         copies = {}
-        blocks = [rows for group in self.groups for rows in group]
-        # Room for the copies, for a centred block, and for what the loss needs.
-        per_row = self.n_features + 1 + 4 * self.n_outputs
-        self.room_bytes = self.X.size * self.dtype.itemsize + 8 * per_row * (blocks[0].stop + 64)
-        for rows in blocks:
+        for rows in chain.from_iterable(self.groups):
             X = self.X[rows]
             if not (X.flags.f_contiguous and X.dtype == self.dtype):
-                rows_last = self._workspaces[0].array(f"copy {rows.start}", X.shape[::-1], self.dtype)
+                rows_last = np.empty(X.shape[::-1], self.dtype)
                 transpose(X, rows_last)
                 X = rows_last.T
             copies[rows.start] = X
