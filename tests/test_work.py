@@ -180,17 +180,16 @@ def test_a_hessian_is_not_held_once_a_group_of_blocks():
 def test_fits_in_a_loop_keep_their_memory():
     # In a process of its own, and on few rows: where any large array has been freed before, glibc keeps memory anyway.
     # Without the piece that is freed at import each fit touches 524 pages anew.
-    code = f"""
+    code = """
 import resource
-import numpy as np
+from conftest import load
 from sklearn_logreg import LogisticRegression
 
-data = np.loadtxt({str(DATA / "dermatology.csv")!r}, delimiter=",", skiprows=1)
-X, y = data[:, :-1], data[:, -1]
+X, y = load("dermatology")
 for _ in range(6):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     LogisticRegression().fit(X, y)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=DATA.parent, check=True)
     assert int(done.stdout) < 100
