@@ -16,7 +16,7 @@ from sklearn_logreg import LogisticRegression
 from sklearn_logreg._losses import LogLoss, SoftmaxLoss
 from sklearn_logreg._objective import Objective
 from sklearn_logreg._penalties import ElasticNet
-from sklearn_logreg._sources import DenseSource, Workspace, _base, _threads, in_precision, make_source
+from sklearn_logreg._sources import DenseSource, Workspace, _base, _dense, _threads, in_precision, make_source
 from sklearn_logreg._sources._threads import one_blas_thread
 
 N, P = 37, 6
@@ -372,6 +372,47 @@ def test_small_data_are_converted_once(dtype):
         first, again = (source.block(source.groups[0][0], Workspace()) for _ in range(2))
         assert first is again and first.flags.f_contiguous
         assert np.shares_memory(first, X) == X.flags.f_contiguous
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_rows_are_read_as_is_faster(dtype, n_classes, monkeypatch):
+    monkeypatch.setattr(_base, "SMALL_BYTES", 0)
+    X = freeze(base().astype(dtype))
+    copied, predict = DenseSource._copied, DenseSource.predict
+    now, evaluations = 0.0, []
+
+    def copy(self, rows, work):
+        nonlocal now
+        now += 1.0
+        return copied(self, rows, work)
+
+    def multiply(self, W, X_b, work):
+        nonlocal now
+        now += of_memory if np.shares_memory(X_b, X) else 0.0
+        return predict(self, W, X_b, work)
+
+    monkeypatch.setattr(_dense, "perf_counter", lambda: now)
+    monkeypatch.setattr(DenseSource, "_copied", copy)
+    monkeypatch.setattr(DenseSource, "predict", multiply)
+    for of_memory in (0.5, 2.0):
+        source = make_source(X)
+        X_b = source.block(source.groups[0][0], Workspace())
+        assert np.shares_memory(X_b, X) == (of_memory < 1.0)
+        evaluations.append(evaluation(source, n_classes))
+    from_memory, from_copy = evaluations
+    assert_array_equal(from_memory.gradient, from_copy.gradient, "a matter of time must change no digit")
+    assert from_memory.value == from_copy.value
+
+
+@pytest.mark.parametrize("storage", ["F", "strided", "reversed", "int8", "float16"])
+def test_rows_that_no_product_reads_as_they_are_are_copied(storage, monkeypatch):
+    monkeypatch.setattr(_base, "SMALL_BYTES", 0)
+    monkeypatch.setattr(_dense, "perf_counter", lambda: pytest.fail("there is nothing to find out"))
+    X = STORAGES[storage](base())
+    source = make_source(X)
+    X_b = source.block(source.groups[0][0], Workspace())
+    assert not np.shares_memory(X_b, X)
 
 
 @pytest.mark.parametrize(
