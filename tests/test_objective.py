@@ -381,11 +381,13 @@ def test_a_step_that_was_too_long_is_shortened_to_where_j_is_least(length, n_cla
     there = problem.objective.evaluate(here.coef + step)
     assert there.value > here.value
     share = problem.objective.shorten(here, there)
-    shares = np.exp(np.linspace(*_objective.SHARES, 2000))
+    shares = np.geomspace(*_objective.SHARES, 2000)
     costs = np.array([problem.cost(here.coef + t * step) for t in shares])
-    assert abs(np.log(share / shares[costs.argmin()])) < 0.4
+    assert abs(np.log(share / shares[costs.argmin()])) < 0.15
     assert problem.cost(here.coef + share * step) < here.value
     assert problem.objective.shorten(here, replace(there, raw=None)) is None, "not without another pass"
+    downhill = problem.objective.evaluate(here.coef + 0.5 * share * step)
+    assert problem.objective.shorten(here, downhill) is None, "there is no minimum between"
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
