@@ -174,24 +174,12 @@ class Objective:
         """
         if here.raw is None or there.raw is None or not np.isfinite(there.value):
             return None
-        raw_change, change, work = there.raw - here.raw, there.coef - here.coef, Workspace()
-        V, _ = self.split(change)
-
-        def slope(share):
-            if share in (0.0, 1.0):
-                known = there if share else here
-                W, by_smooth = self.split(known.coef)[0], np.vdot(known.gradient, change)
-            else:
-                W, _ = self.split(here.coef + share * change)
-                residuals = here.raw + share * raw_change
-                self.loss.evaluate(residuals, self.codes, self.weight, work)
-                by_smooth = np.vdot(residuals, raw_change) / self.total_weight + np.vdot(self.penalty.l2 * W, V)
-            return by_smooth + self.penalty.l1 * np.vdot(np.sign(W), V)
-
-        if not slope(0.0) < 0.0 < slope(1.0):
+        # As an argument: SciPy's wrapper of a function refers to itself, so that what that holds would outlive the fit.
+        line = self, here, there, there.coef - here.coef, there.raw - here.raw, Workspace()
+        if not _slope_between(0.0, *line) < 0.0 < _slope_between(1.0, *line):
             return None
         # Within a tenth is near enough.
-        return np.clip(brentq(slope, 0.0, 1.0, xtol=0.1 * SHARES[0], rtol=0.1), *SHARES)
+        return np.clip(brentq(_slope_between, 0.0, 1.0, args=line, xtol=0.1 * SHARES[0], rtol=0.1), *SHARES)
 
     def split(self, coef):
         """Views of the weights and of the intercept, the latter of no columns without one."""
@@ -456,3 +444,16 @@ class Objective:
         s = s / self.total_weight
         largest = self.source.largest_eigenvalue(s, self.fit_intercept, MAX_GRAM)
         return self.loss.curvature_bound * largest + float(np.max(self.penalty.l2))
+
+
+def _slope_between(share, objective, here, there, change, raw_change, work):
+    """The slope of J along the change from here to there, at a share of the way."""
+    V, penalty = objective.split(change)[0], objective.penalty
+    if share in (0.0, 1.0):
+        known = there if share else here
+        W, by_smooth = objective.split(known.coef)[0], np.vdot(known.gradient, change)
+    else:
+        W, residuals = objective.split(here.coef + share * change)[0], here.raw + share * raw_change
+        objective.loss.evaluate(residuals, objective.codes, objective.weight, work)
+        by_smooth = np.vdot(residuals, raw_change) / objective.total_weight + np.vdot(penalty.l2 * W, V)
+    return by_smooth + penalty.l1 * np.vdot(np.sign(W), V)
