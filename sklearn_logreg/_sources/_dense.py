@@ -11,9 +11,10 @@ from ._base import BLOCK_BYTES, Source, in_precision, transpose, weights_of
 from ._memory import Workspace
 from ._threads import one_blas_thread
 
-# Bytes of a piece of X, and pieces for each way, by which it is found how the rows are read best: 0.7 ms in all.  The
-# ways differ by half the time and more; pieces of 512 KiB, a quarter of some second-level caches, show less of it.
-TRIAL_BYTES = 2**20
+# What is read and written several times stays in a second-level cache: moments of large data took 0.6 to 0.8 of their
+# time.
+PIECE_BYTES = 2**20
+# Pieces for each way by which it is found how rows are read best: 0.7 ms in all.  The ways differ by half the time.
 TRIALS = 3
 
 
@@ -71,7 +72,7 @@ class DenseSource(Source):
         """
         if self.dtype != self.X.dtype or self.X.strides[1] != self.X.itemsize:
             return False
-        n_rows = min(max(TRIAL_BYTES // (self.dtype.itemsize * self.n_features), 1), self.n_rows)
+        n_rows = self._piece_rows(self.dtype)
         W, work = np.zeros((1, self.n_features), self.dtype), Workspace()
         ways = {False: lambda rows: self._copied(rows, work), True: lambda rows: self.X[rows]}
         seconds: dict[bool, list[float]] = {False: [], True: []}
@@ -85,6 +86,10 @@ class DenseSource(Source):
                 seconds[from_memory].append(perf_counter() - begin)
         # The first of each is slow, others may be disturbed.
         return min(seconds[True]) < min(seconds[False])
+
+    def _piece_rows(self, dtype):
+        """Rows of a piece, one at least."""
+        return min(max(PIECE_BYTES // (np.dtype(dtype).itemsize * self.n_features), 1), self.n_rows)
 
     def cast(self, X_b, dtype):
         return X_b.astype(dtype)
@@ -142,13 +147,18 @@ class DenseSource(Source):
             heavy = np.searchsorted(cumulative, (np.arange(256) + 0.5) / 256 * cumulative[-1])
         centre = self.X[heavy].mean(axis=0, dtype=np.float64)
 
+        name, n_rows = ("centred", self.n_rows) if self._blocks else ("block", self._piece_rows(np.float64))
+
         def sums(rows, work):
-            X_b = self._blocks[rows.start] if self._blocks else self.X[rows]
-            Z = np.subtract(X_b, centre, out=_array_like(X_b, "centred" if self._blocks else "block", np.float64, work))
-            w = weights_of(rows, weight)
-            first = np.dot(w, Z)
-            np.square(Z, out=Z)
-            return w.sum(), first, np.dot(w, Z)
+            X_b, w = self._blocks[rows.start] if self._blocks else self.X[rows], weights_of(rows, weight)
+            first, second = np.zeros(self.n_features), np.zeros(self.n_features)
+            for start in range(0, len(X_b), n_rows):
+                piece = slice(start, start + n_rows)
+                Z = np.subtract(X_b[piece], centre, out=_array_like(X_b[piece], name, np.float64, work))
+                first += np.dot(w[piece], Z)
+                np.square(Z, out=Z)
+                second += np.dot(w[piece], Z)
+            return w.sum(), first, second
 
         # On one thread 1.0 to 1.5 ns an entry.  Two, which have to be started first, gain from two million entries on:
         # with 270 000 (electricity) they took 1.0 ms instead of 0.3.
