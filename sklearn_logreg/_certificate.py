@@ -116,7 +116,7 @@ def _largest_tilt(objective, step, u):
     weight = objective.weight
     least = 1.0 if weight is None else weight.min(where=weight > 0.0, initial=np.inf)
     largest = np.sqrt(min(len(u), 2) * objective.total_weight / least * objective.mean_square) * np.linalg.norm(u)
-    if largest > SHORT and objective.has_room:
+    if largest > SHORT and 8 * len(u) * objective.source.n_rows <= SMALL_BYTES:
         change = objective.predict(step)
         if weight is not None:
             change = change[:, weight > 0.0]

@@ -256,7 +256,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         loss = LogLoss() if len(classes) == 2 else SoftmaxLoss(len(classes))
         source = make_source(X, None if self.n_jobs is None else effective_n_jobs(self.n_jobs), loss.n_outputs)
         with source.without_blas_threads():
-            objective = Objective(source, loss.encode(codes), weight, loss, penalty, bool(self.fit_intercept))
+            codes = loss.encode(codes)  # not both at a time, as each is a byte a row
+            objective = Objective(source, codes, weight, loss, penalty, bool(self.fit_intercept))
 
         def unpack(coef):
             """The public form of the coefficients."""

@@ -37,6 +37,9 @@ SHARES = 1e-3, 0.7
 LONGEST = 4.0
 # Scale below which a feature is next to nothing, and has scale 1: its inverse square would overflow.
 LEAST_SCALE = 1e-140
+# Of data of so many bytes and more, the share that may be kept besides: a fit must not take a twentieth in all.
+LARGE_BYTES = 2**28
+LARGE_SHARE = 2.0**-7
 # Features, or rows, up to which the largest curvature is an eigenvalue of a matrix of inner products.
 MAX_GRAM = 2000
 
@@ -172,7 +175,9 @@ class Objective:
 
         Between two points they lie on a line, and X is not read; but they must be kept, and finite, and J rise there.
         """
-        if here.raw is None or there.raw is None or not np.isfinite(there.value):
+        if here.raw is None or there.raw is None:
+            return None
+        if not all(np.all(np.isfinite(part)) for part in (there.value, here.raw, there.raw)):
             return None
         # As an argument: SciPy's wrapper of a function refers to itself, so that what that holds would outlive the fit.
         line = self, here, there, there.coef - here.coef, there.raw - here.raw, Workspace()
@@ -187,8 +192,9 @@ class Objective:
 
     @property
     def has_room(self):
-        """Is there memory for a number of every output and row?"""
-        return 8 * self.shape[0] * self.source.n_rows <= SMALL_BYTES
+        """Is there memory for a number of every output and row: little of it, and next to none against large data?"""
+        n_bytes, of_data = 8 * self.shape[0] * self.source.n_rows, self.source.n_entries * self.source.dtype.itemsize
+        return n_bytes <= (SMALL_BYTES if of_data < LARGE_BYTES else min(SMALL_BYTES, LARGE_SHARE * of_data))
 
     def room(self):
         """An array for a number of every output and row, none where it would take too much memory."""

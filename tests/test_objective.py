@@ -386,6 +386,8 @@ def test_a_step_that_was_too_long_is_shortened_to_where_j_is_least(length, n_cla
     assert abs(np.log(share / shares[costs.argmin()])) < 0.15
     assert problem.cost(here.coef + share * step) < here.value
     assert problem.objective.shorten(here, replace(there, raw=None)) is None, "not without another pass"
+    far = replace(there, raw=np.full_like(there.raw, np.inf))
+    assert problem.objective.shorten(here, far) is None, "rows beyond all numbers tell nothing"
     downhill = problem.objective.evaluate(here.coef + 0.5 * share * step)
     assert problem.objective.shorten(here, downhill) is None, "there is no minimum between"
 

@@ -163,6 +163,19 @@ def test_moments_agree_with_the_dense_array(storage, weighted, block_rows, tmp_p
     assert_close(sd, np.sqrt(np.average((full - expected) ** 2, axis=0, weights=weight)), source)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("storage", ["C", "F", "float32", "int8", "memmap"])
+def test_moments_of_large_data_are_summed_by_pieces(storage, weighted, tmp_path, monkeypatch):
+    monkeypatch.setattr(_base, "SMALL_BYTES", 0)
+    # Of five rows, and of 64 at least in Fortran order: the last piece of a block is shorter.
+    monkeypatch.setattr(_dense, "PIECE_BYTES", 5 * 8 * P)
+    test_moments_agree_with_the_dense_array(storage, weighted, lambda X: None, tmp_path)
+    X = np.asarray(np.random.RandomState(3).normal(size=(500, P)), order="F" if storage == "F" else "C")
+    mean, sd = make_source(X).moments(None)
+    assert_allclose(mean, X.mean(axis=0), rtol=1e-12, atol=1e-14)
+    assert_allclose(sd, X.std(axis=0), rtol=1e-12)
+
+
 @pytest.mark.parametrize("storage", STORAGES)
 def test_take_and_columns(storage):
     X, full = stored(storage)
@@ -228,6 +241,16 @@ def test_threads_start_where_a_pass_over_all_outputs_is_long(make, is_small, mon
         threads = set()
         source.sum_over_blocks(lambda X_b, rows, work, threads=threads: threads.add(current_thread()) or ())
         assert (threads == {main_thread()}) == is_short
+
+
+@pytest.mark.parametrize("n_outputs, is_long, n_blocks", [(1, False, 4), (1, True, 2), (3, False, 2), (3, True, 2)])
+def test_blocks_are_shorter_where_one_thread_passes_over_one_output(n_outputs, is_long, n_blocks, monkeypatch):
+    monkeypatch.setattr(_base, "MAX_BLOCK_ROWS", 20)
+    monkeypatch.setattr(_base, "SERIAL_BLOCK_ROWS", 10)
+    monkeypatch.setattr(_base, "SERIAL_BLOCK_BYTES", 8 * P)
+    monkeypatch.setattr(_base, "MIN_NANOSECONDS", 0 if is_long else np.inf)
+    source = make_source(base(), n_outputs=n_outputs)
+    assert sum(map(len, source.groups)) == n_blocks
 
 
 @pytest.mark.parametrize("make", [np.ascontiguousarray, np.asfortranarray])
@@ -378,7 +401,8 @@ def test_small_data_are_converted_once(dtype):
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_rows_are_read_as_is_faster(dtype, n_classes, monkeypatch):
     monkeypatch.setattr(_base, "SMALL_BYTES", 0)
-    X = freeze(base().astype(dtype))
+    monkeypatch.setattr(_dense, "PIECE_BYTES", 5 * 8 * P)
+    X = freeze(np.tile(base().astype(dtype), (2, 1)))
     copied, predict = DenseSource._copied, DenseSource.predict
     now, found = 0.0, []
 
@@ -406,11 +430,28 @@ def test_rows_are_read_as_is_faster(dtype, n_classes, monkeypatch):
         assert_close(from_memory, from_copy, source)
 
 
-@pytest.mark.parametrize("storage", ["F", "strided", "reversed", "int8", "float16"])
+def unaligned(X):
+    raw = np.zeros(X.nbytes + 1, np.uint8)
+    out = raw[1:].view(X.dtype).reshape(X.shape)
+    out[:] = X
+    return out
+
+
+NOT_IN_PLACE = {
+    **{name: STORAGES[name] for name in ("F", "strided", "reversed", "int8", "float16")},
+    "padded": lambda X: np.hstack([X, X])[:, :P],
+    "every second row": lambda X: np.repeat(X, 2, axis=0)[::2],
+    "rows reversed": lambda X: X[::-1].copy()[::-1],
+    "unaligned": unaligned,
+}
+
+
+@pytest.mark.parametrize("storage", NOT_IN_PLACE)
 def test_rows_that_no_product_reads_as_they_are_are_copied(storage, monkeypatch):
     monkeypatch.setattr(_base, "SMALL_BYTES", 0)
+    monkeypatch.setattr(_dense, "PIECE_BYTES", 8 * P)
     monkeypatch.setattr(_dense, "perf_counter", lambda: pytest.fail("there is nothing to find out"))
-    X = STORAGES[storage](base())
+    X = NOT_IN_PLACE[storage](base())
     source = make_source(X)
     X_b = source.block(source.groups[0][0], Workspace())
     assert not np.shares_memory(X_b, X)

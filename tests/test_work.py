@@ -16,8 +16,8 @@ from sklearn_logreg import LogisticRegression
 from sklearn_logreg._losses import LogLoss
 from sklearn_logreg._objective import Objective
 from sklearn_logreg._penalties import ElasticNet
-from sklearn_logreg._sources import make_source
-from sklearn_logreg._sources._base import BLOCK_BYTES
+from sklearn_logreg._sources import Workspace, _base, make_source
+from sklearn_logreg._sources._base import BLOCK_BYTES, Source
 
 MIB = 2.0**20
 # The design's promise for raw, unscaled data is 5 to 20 passes.
@@ -182,28 +182,45 @@ def test_a_hessian_is_not_held_once_a_group_of_blocks():
 
 
 @pytest.mark.parametrize("options", [{}, {"l1_ratio": 1.0}, {"solver": "nesterov", "max_iter": 10}], ids=str)
-def test_memory_is_free_as_soon_as_a_fit_ends(options, monkeypatch):
+@pytest.mark.parametrize("on_threads", [False, True])
+def test_memory_is_free_as_soon_as_a_fit_ends(on_threads, options, monkeypatch):
     # Where objects refer to each other in a circle, it would be once Python looks for such.
+    if on_threads:
+        for name, value in {"SMALL_BYTES": 0, "MIN_NANOSECONDS": 0, "MAX_BLOCK_ROWS": 64}.items():
+            monkeypatch.setattr(_base, name, value)
     made, shortened = [], []
-    init, shorten = Objective.__init__, Objective.shorten
 
-    def remember(self, *args):
-        made.append(weakref.ref(self))
-        init(self, *args)
+    def remember(kind):
+        init = kind.__init__
+
+        def remembering(self, *args, **options):
+            made.append(weakref.ref(self))
+            init(self, *args, **options)
+
+        monkeypatch.setattr(kind, "__init__", remembering)
+
+    for kind in (Objective, Source, Workspace):
+        remember(kind)
+    evaluate, shorten = Objective.evaluate, Objective.shorten
+
+    def evaluate_and_remember(self, coef):
+        here = evaluate(self, coef)
+        made.append(weakref.ref(here))
+        return here
 
     def count(self, here, there):
         shortened.append(shorten(self, here, there))
         return shortened[-1]
 
-    monkeypatch.setattr(Objective, "__init__", remember)
+    monkeypatch.setattr(Objective, "evaluate", evaluate_and_remember)
     monkeypatch.setattr(Objective, "shorten", count)
     gc.disable()
     try:
-        fit_quietly(LogisticRegression(C=100.0, **options), *heavy_tails(60))
-        assert made and not any(objective() for objective in made)
+        fit_quietly(LogisticRegression(C=100.0, n_jobs=2, **options), *heavy_tails(60))
+        assert len(made) > 4 and not any(object_() for object_ in made)
     finally:
         gc.enable()
-    assert any(shortened) or options, "the line search is to be among what was run"
+    assert any(shortened) or options or on_threads, "the line search is to be among what was run"
 
 
 @pytest.mark.skipif(
