@@ -150,11 +150,7 @@ def test_products_agree_with_the_dense_array(storage, small_product, block_rows,
     assert_close(source.reach(mean), np.abs(full - mean).max(axis=0), source)
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("storage", [*STORAGES, "memmap"])
-def test_moments_agree_with_the_dense_array(storage, weighted, block_rows, tmp_path):
-    X, full = stored(storage, tmp_path)
-    block_rows(X)
+def assert_moments_agree(X, full, weighted):
     source = make_source(freeze(X))
     weight = np.random.RandomState(2).randint(0, 4, size=N).astype(float) if weighted else None
     mean, sd = source.moments(weight)
@@ -164,12 +160,20 @@ def test_moments_agree_with_the_dense_array(storage, weighted, block_rows, tmp_p
 
 
 @pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("storage", [*STORAGES, "memmap"])
+def test_moments_agree_with_the_dense_array(storage, weighted, block_rows, tmp_path):
+    X, full = stored(storage, tmp_path)
+    block_rows(X)
+    assert_moments_agree(X, full, weighted)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("storage", ["C", "F", "float32", "int8", "memmap"])
 def test_moments_of_large_data_are_summed_by_pieces(storage, weighted, tmp_path, monkeypatch):
     monkeypatch.setattr(_base, "SMALL_BYTES", 0)
     # Of five rows, and of 64 at least in Fortran order: the last piece of a block is shorter.
     monkeypatch.setattr(_dense, "PIECE_BYTES", 5 * 8 * P)
-    test_moments_agree_with_the_dense_array(storage, weighted, lambda X: None, tmp_path)
+    assert_moments_agree(*stored(storage, tmp_path), weighted)
     X = np.asarray(np.random.RandomState(3).normal(size=(500, P)), order="F" if storage == "F" else "C")
     mean, sd = make_source(X).moments(None)
     assert_allclose(mean, X.mean(axis=0), rtol=1e-12, atol=1e-14)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import chain, cycle
+from itertools import chain
 from time import perf_counter
 
 import numpy as np
@@ -76,18 +76,22 @@ class DenseSource(Source):
         if not is_plain or 2 * TRIALS * n_rows > self.n_rows:
             return False
         W, work = np.zeros((1, self.n_features), self.dtype), Workspace()
-        ways = {False: lambda rows: self._copied(rows, work), True: lambda rows: self.X[rows]}
-        seconds: dict[bool, list[float]] = {False: [], True: []}
+
+        def seconds(read, start):
+            begin = perf_counter()
+            X_b = read(slice(start, start + n_rows))
+            self.accumulate(self.predict(W, X_b, work), X_b)
+            return perf_counter() - begin
+
         # Each piece is read once, as in a pass.
-        starts = np.linspace(0, self.n_rows - n_rows, 2 * TRIALS).astype(np.intp)
+        starts = np.linspace(0, self.n_rows - n_rows, 2 * TRIALS).astype(np.intp).reshape(TRIALS, 2)
         with one_blas_thread:
-            for start, (from_memory, read) in zip(starts, cycle(ways.items())):
-                begin = perf_counter()
-                X_b = read(slice(start, start + n_rows))
-                self.accumulate(self.predict(W, X_b, work), X_b)
-                seconds[from_memory].append(perf_counter() - begin)
+            trials = [
+                (seconds(lambda rows: self._copied(rows, work), i), seconds(self.X.__getitem__, j)) for i, j in starts
+            ]
         # The first of each is slow, others may be disturbed.
-        return min(seconds[True]) < min(seconds[False])
+        of_copies, of_memory = np.min(trials, axis=0)
+        return bool(of_memory < of_copies)
 
     def _piece_rows(self, dtype):
         """Rows of a piece; in Fortran order 64 at least, as memory comes in lines of some numbers."""
