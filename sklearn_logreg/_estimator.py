@@ -77,7 +77,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         and goes on below ``tol`` where that is more than 1e4 tol^2 of J; ``duality_gap_`` is a bound on J whatever the
         data.
     max_iter : int, default=1000
-        Limit of the passes over the data, one for each evaluation of J and its gradient.
+        Limit of the passes over the data, one for each evaluation of J and its gradient.  With a penalty, the
+        certificate of a fit that ends above a violation of 1e-3 makes passes of its own: at most as many, or 20.
     warm_start : bool, default=False
         Start from the coefficients of the last fit, if it had the same number of features and the same classes.
     random_state : int, RandomState instance or None, default=None
@@ -113,8 +114,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
     violation_ : float
         The violation at the returned coefficients.
     duality_gap_ : float
-        A proven upper bound, but for rounding, on J at the returned coefficients less its minimum; ``nan`` without a
-        penalty.
+        A proven upper bound, but for rounding, on J at the returned coefficients less its minimum, and as a rule equal
+        to it to some digits; ``nan`` without a penalty.
     loss_curve_ : ndarray of shape (n_passes,)
         J at every pass.
     violation_curve_ : ndarray of shape (n_passes,)

@@ -24,8 +24,7 @@ from conftest import (
 )
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import entr, expit, kl_div, softmax
-from sklearn.datasets import load_breast_cancer
-from sklearn.preprocessing import scale
+from sklearn.datasets import load_breast_cancer, load_wine
 
 from sklearn_logreg import LogisticRegression, _certificate, _estimator
 from sklearn_logreg._certificate import duality_gap
@@ -162,26 +161,66 @@ def test_within_ten_times_of_the_true_gap(n_classes, fit_intercept, penalty, sol
     assert model.duality_gap_ <= 10.0 * true + ROUNDING, "the bound must be sharp on well-conditioned data"
 
 
-@pytest.mark.parametrize("C", [1e-3, 1e-1, 1.0])
-def test_within_ten_times_on_real_data(C):
-    X, y = load_breast_cancer(return_X_y=True)
-    X = scale(X)
-    model = LogisticRegression(C=C, tol=1e-2).fit(X, y)
-    true = true_gap(model, optimum(model, X, y), X, y)
-    assert true > ROUNDING, "nothing left to measure"
-    assert true * (1.0 - 1e-6) <= model.duality_gap_ <= 10.0 * true
+ENDS = {
+    "gd": {"solver": "gd", "max_iter": 5},
+    "nesterov": {"solver": "nesterov", "max_iter": 50},
+    "first pass": {"max_iter": 1},
+    "loose tol": {"tol": 0.1},
+    "a tenth of it": {"tol": 0.01},
+}
+
+
+@pytest.mark.parametrize("C", [1.0, 100.0])
+@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("load", [load_breast_cancer, load_wine])
+@pytest.mark.parametrize("end", ENDS)
+def test_close_to_the_true_gap_however_far_a_fit_on_raw_data_ended(end, load, penalty, C):
+    # A Newton step from so far away leaves bounds of J itself, which tell nothing, up to a hundred times too large.
+    X, y = load(return_X_y=True)
+    model = LogisticRegression(C=C, l1_ratio=PENALTIES[penalty], **ENDS[end])
+    fit_quietly(model, X, y)
+    true = true_gap(model, optimum(LogisticRegression(C=C, l1_ratio=PENALTIES[penalty]), X, y), X, y)
+    assert true > 1e-8, "nothing left to measure"
+    assert true * (1.0 - 1e-6) <= model.duality_gap_ <= 1.1 * true
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_within_twice_far_from_the_optimum(seed):
-    # One Newton step from there leads to no point that is close, and to a bound up to twenty times too large; two do.
+def test_close_to_the_true_gap_with_heavy_tails(seed):
     rng = np.random.RandomState(seed)
     X = np.exp(1.5 * rng.normal(size=(400, 8)))
     y = (1.5 * np.log(X) @ rng.normal(size=8) + rng.logistic(size=400) > 0).astype(int)
     model = LogisticRegression(tol=0.03).fit(X, y)
     true = true_gap(model, optimum(model, X, y), X, y)
     assert true > 1e-6, "not far enough to tell"
-    assert true * (1.0 - 1e-6) <= model.duality_gap_ <= 2.0 * true
+    assert true * (1.0 - 1e-6) <= model.duality_gap_ <= 1.1 * true
+
+
+@pytest.mark.parametrize("seed, n_features", [(1, 60), (2, 60), (3, 400)])
+def test_close_to_the_true_gap_with_l1_and_rare_features(seed, n_features):
+    # What a Newton step from a violation of 1e-3 misses shrinks the dual point: bounds were 3 to 500 times too large.
+    rng = np.random.RandomState(seed)
+    shape = 800, n_features
+    X = (rng.uniform(size=shape) < 0.3 / np.sqrt(1.0 + np.arange(n_features))) * np.exp(rng.normal(size=shape))
+    raw = X @ rng.normal(size=n_features) * 3.0
+    y = (raw - np.median(raw) + rng.logistic(size=len(X)) > 0.0).astype(int)
+    model = LogisticRegression(C=100.0, l1_ratio=1.0, tol=1e-3).fit(X, y)
+    assert model.violation_ > 1e-4, "meant to end between"
+    true = true_gap(model, optimum(model, X, y), X, y)
+    assert true * (1.0 - 1e-6) <= model.duality_gap_ <= 1.1 * true
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_passes_of_the_certificate_are_its_own(solver):
+    # What it takes to come near the optimum is no pass of the fit, and nothing of it is returned.
+    X, y = load_breast_cancer(return_X_y=True)
+    model = LogisticRegression(solver=solver, max_iter=3)
+    coef, gap = fit_quietly(model, X, y).coef_, model.duality_gap_
+    assert model.n_iter_[0] == len(model.loss_curve_) == 3
+    with pytest.MonkeyPatch.context() as patch:
+        look_not_ahead(patch)
+        fit_quietly(model, X, y)
+    assert_array_equal(model.coef_, coef)
+    assert model.duality_gap_ > gap, "meant to be far from the optimum"
 
 
 @pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
@@ -407,7 +446,7 @@ def test_points_at_which_a_class_has_no_probability_left(penalty, intercepts):
         fit_quietly(model, X, y, s)
         best = LogisticRegression(l1_ratio=PENALTIES[penalty]).fit(X, y, s)
         assert model.loss_ > 1.0 + best.loss_, "far from any optimum"
-        assert model.loss_ - best.loss_ <= model.duality_gap_ <= model.loss_
+        assert (model.loss_ - best.loss_) * (1.0 - 1e-12) <= model.duality_gap_ <= model.loss_, "but for rounding"
 
 
 @pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
@@ -514,7 +553,7 @@ def test_the_attribute_belongs_to_the_returned_point():
     model = fit_quietly(LogisticRegression(solver="gd", learning_rate=10.0, max_iter=50), X, y)
     true = true_gap(model, optimum(model, X, y), X, y)
     assert true > 1e-6, "meant to end far from the optimum"
-    assert model.duality_gap_ >= true, "a bound for another point"
+    assert model.duality_gap_ >= true * (1.0 - 1e-12), "a bound for another point"
 
 
 @pytest.mark.parametrize("C", [0.1, 10.0])

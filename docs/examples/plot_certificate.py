@@ -52,9 +52,8 @@ axes[0].legend(loc="lower left")
 plt.show()
 
 # %%
-# The certificate is never below the truth. With the default solver it stays close to it. With momentum it is
-# further away on the first passes, because the dual point, from which the proof is made, is taken where the fit
-# stands.
+# The certificate is never below the truth, and close to it however early the fit was cut short: where that is far
+# from the minimum, the certificate goes on from there, with passes of its own.
 #
 # A curve that has become flat is no proof of anything: a tiny learning rate gives one, too. The certificate is
 # not fooled.

@@ -7,15 +7,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._choice import MAX_HESSIAN, choose
+from .._result import Trace
+from .._solvers import preconditioned
+from ._choice import MAX_HESSIAN, choose, prepare
 from ._hessian import HessianPreconditioner
 from ._pairs import NEAR
 from ._row_space import RowSpacePreconditioner
 from ._truncated_newton import MAX_PRODUCTS, TruncatedNewton, conjugate_gradients
 from ._working_set import WorkingSet
 
-# Violation above which one Newton step does not lead close to the optimum.
+# Violation above which one Newton step does not lead close enough to the optimum; and the same with L1 alone, where
+# what is missing counts to first order.
 ROUGH = 1e-3
+ROUGH_L1 = 1e-4
+# Passes, of which the fit knows nothing, to get there: as many as it made, or as many as these.
+APPROACH = 20
 # What the step of the certificate may leave in the bound, against J.
 SHARP = 1e-11
 # Products that must cost less than a Hessian for a try with them.
@@ -44,19 +50,27 @@ class Ahead(NamedTuple):
 
 
 def look_ahead(objective, here, n_passes, preconditioner):
-    """A Newton step from here, or from there if it is far.
+    """A Newton step from here or, where that would not lead close to the optimum, from a point on the way there.
 
     With the step the bound is close to the truth; without, in an ill-conditioned direction, it is as far off as the
     condition number.
     """
     if not (objective.penalty and np.isfinite(here.violation)):
         return Ahead(here.coef, np.zeros(objective.shape))
-    ahead = _step(objective, here, n_passes, preconditioner)
-    if here.violation > ROUGH and ahead.step.any():
-        there = objective.evaluate(here.coef + ahead.step)
-        if there.value < here.value:
-            return _step(objective, there, n_passes, preconditioner)
-    return ahead
+    rough = ROUGH if np.all(objective.penalty.l2) else ROUGH_L1
+    if here.violation > rough:
+        here, preconditioner = _approach(objective, here, n_passes, preconditioner, rough)
+    return _step(objective, here, n_passes, preconditioner)
+
+
+def _approach(objective, here, n_passes, preconditioner, tol):
+    """The evaluation to which further passes lead from here, and the preconditioner that made their steps."""
+    start = here.coef
+    if preconditioner is None:
+        preconditioner, start = prepare(objective, start, random_state=0)
+    trace = Trace(tol, max_iter=max(n_passes, APPROACH))
+    there = preconditioned(objective, start, preconditioner, trace, here if start is here.coef else None).evaluation
+    return (there if there.value < here.value else here), preconditioner
 
 
 def _step(objective, here, n_passes, preconditioner):
@@ -83,9 +97,7 @@ def _newton_step(objective, here, n_passes, preconditioner):
     if not preconditioner.is_ready:
         preconditioner.look(here)
     gradient, p = objective.apart(here.standardised), objective.n_features
-    # Far away another step follows, as a rule, and makes up for what is left of this one.
-    share = 0.5 if here.violation > ROUGH else 0.05
-    goal = max(share * np.vdot(gradient, preconditioner.condition(gradient)), SHARP * abs(here.value))
+    goal = max(0.05 * np.vdot(gradient, preconditioner.condition(gradient)), SHARP * abs(here.value))
 
     def is_done(residual):
         rest = objective.unstandardise_gradient(residual)[:, :p]

@@ -217,7 +217,7 @@ class Source:
 
     def largest_eigenvalue(self, s, intercept, max_gram):
         """lambda_max([X 1]' diag(s) [X 1]), or an upper bound where it is too large to compute."""
-        if self.n_features <= max_gram:
+        if self.n_features <= min(self.n_rows, max_gram):
             zero = np.zeros(self.n_features)
             (G,) = self.sum_over_blocks(lambda X_b, rows, work: (self.gram(X_b, s[rows], zero, intercept, work),))
         elif self.n_rows <= max_gram:
