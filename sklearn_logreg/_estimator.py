@@ -13,6 +13,7 @@ from scipy.special import expit, log_expit, log_softmax
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model._base import LinearClassifierMixin, SparseCoefMixin
+from sklearn.utils import assert_all_finite, gen_batches
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.extmath import softmax
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -30,6 +31,8 @@ from ._solvers import gradient_descent, nesterov
 from ._sources import make_source
 from ._targets import encode, weights
 
+# Rows of float16 that are looked at together.
+HALF_ROWS = 2**13
 # Violation above which it is worth a warning that the working precision of the data keeps a fit from its optimum.
 PRECISE = 1e-2
 
@@ -246,7 +249,11 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
     def _fit(self, X, y, sample_weight):
         """Validate, encode, assemble, solve, unpack."""
         given = X, y
-        X, y = validate_data(self, X, y, accept_sparse="csr")
+        # Where sums overflow, as in float16 they do, scikit-learn marks each entry in an array of half the size of X.
+        is_half = isinstance(X, np.ndarray) and X.dtype == np.float16
+        X, y = validate_data(self, X, y, accept_sparse="csr", ensure_all_finite=not is_half)
+        for rows in gen_batches(len(X), HALF_ROWS) if is_half else ():
+            assert_all_finite(X[rows], estimator_name=type(self).__name__, input_name="X")
         if sparse.issparse(X) and not X.has_canonical_format:
             X = X.copy()
             X.sum_duplicates()

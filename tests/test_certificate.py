@@ -31,7 +31,6 @@ from sklearn_logreg._certificate import duality_gap
 from sklearn_logreg._curvature import Hessian
 from sklearn_logreg._losses import LogLoss, SoftmaxLoss
 from sklearn_logreg._preconditioner import _choice, _look_ahead
-from sklearn_logreg._sources import DenseSource
 
 PENALTIES = {"L2": 0.0, "elastic net": 0.5, "L1": 1.0}
 # J is about 1 here, so a gap below this is less than the last digit of J.
@@ -355,7 +354,7 @@ def test_a_short_step_gives_a_bound_without_a_look_at_the_data(n_classes, fit_in
 
 def test_a_fit_needs_no_look_at_the_data_for_its_bound(monkeypatch):
     monkeypatch.setattr(_certificate, "_bound", None)
-    monkeypatch.setattr(DenseSource, "project", None)
+    monkeypatch.setattr(_certificate, "_largest_change", None)
     for n_classes in (2, 3):
         X, y, _ = data(n_classes)
         model = LogisticRegression(tol=1e-4).fit(X, y)

@@ -155,6 +155,7 @@ def with_entry(value, make=np.array):
         (with_entry(np.inf, sparse.csc_matrix), Y_OK, None, "infinity"),
         (with_entry(np.nan, lambda X: X.astype(np.float32)), Y_OK, None, "NaN"),
         (with_entry(np.inf, lambda X: X.astype(np.float16)), Y_OK, None, "infinity"),
+        (with_entry(np.nan, lambda X: X.astype(np.float16)), Y_OK, None, "Input X contains NaN.*LogisticRegression"),
         (X_OK + 1j, Y_OK, None, "Complex data not supported"),
         (np.full((6, 2), "a", dtype=object), Y_OK, None, "could not convert string"),
         (X_OK[:, 0], Y_OK, None, "Expected 2D array, got 1D array"),

@@ -55,8 +55,9 @@ def make(storage, megabytes, n_features):
         X = np.empty((n, n_features), dtype, order=order)
         for start in range(0, n, 10_000):
             block = X[start : start + 10_000]
-            block[:] = 3 * rng.standard_normal(block.shape)
-        score, n_bytes = X[:, 0].astype(np.float64), X.nbytes
+            # Of such a mean that the sum of all overflows in float16.
+            block[:] = 3 * (1 + rng.standard_normal(block.shape))
+        score, n_bytes = X[:, 0].astype(np.float64) - 3, X.nbytes
     y = (score + np.std(score) * rng.standard_normal(n) > 0).astype(np.int64)
     return X, y, n_bytes
 
