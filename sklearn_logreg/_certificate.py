@@ -117,23 +117,7 @@ def _largest_tilt(objective, step, u):
     weight = objective.weight
     least = 1.0 if weight is None else weight.min(where=weight > 0.0, initial=np.inf)
     largest = np.sqrt(min(len(u), 2) * objective.total_weight / least * objective.mean_square) * np.linalg.norm(u)
-    return largest if largest <= SHORT else _largest_change(objective, step)
-
-
-def _largest_change(objective, step):
-    """The largest range of what the step changes of a row's raw predictions, from all rows that have weight."""
-    found = []
-
-    def look(X_b, rows, work):
-        (change,) = _raw(objective, [step], X_b, work)
-        if objective.weight is not None:
-            change = change[:, objective.weight[rows] > 0.0]
-        ranges = np.ptp(change, axis=0) if len(change) > 1 else np.abs(change)
-        found.append(ranges.max(initial=0.0))
-        return ()
-
-    objective.source.sum_over_blocks(look)
-    return max(found)
+    return largest if largest <= SHORT else objective.largest_change(step)
 
 
 def _feasible_bound(objective, coef, ahead, step):

@@ -29,7 +29,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from ._curvature import Hessian
-from ._sources import BLOCK_BYTES, SMALL_BYTES, Workspace, weights_of
+from ._sources import BLOCK_BYTES, SMALL_BYTES, Workspace, rows_at, weights_of
 
 # The least and the largest share of a step that was too long.
 SHARES = 1e-3, 0.7
@@ -345,6 +345,22 @@ class Objective:
         W, b = self.split(coef)
         return self.source.project(W) + b.sum(axis=1, keepdims=True)
 
+    def largest_change(self, step):
+        """The most that a step changes a raw prediction, or that of one class against another, of rows with weight."""
+        W, b = self.split(step.astype(self.source.dtype, copy=False))
+        found = []
+
+        def look(X_b, rows, work):
+            change = self.raw_block(W, b, X_b, work)
+            if self.weight is not None:
+                change = change[:, self.weight[rows] > 0.0]
+            ranges = np.ptp(change, axis=0) if len(change) > 1 else np.abs(change)
+            found.append(ranges.max(initial=0.0))
+            return ()
+
+        self.source.sum_over_blocks(look)
+        return float(np.max(found))
+
     def gram(self, rows):
         """Mean of z z' over some rows without their weights, with z a row in standardised coordinates."""
         total = np.zeros((self.shape[1], self.shape[1]))
@@ -426,8 +442,7 @@ class Objective:
         if self.weight is None:
             rows = (position * self.source.n_rows).astype(np.intp)
         else:
-            cumulative = np.cumsum(self.weight)
-            rows = np.searchsorted(cumulative, position * cumulative[-1], side="right")
+            rows = rows_at(position, self.weight)
         source = self.source.take(rows)
         # A rare feature is seen in a few rows of the sample, or in one class alone, and would be fitted to them at a
         # weak penalty.  One pseudo-row of the largest curvature at the reach of each feature holds it back; without
@@ -446,9 +461,7 @@ class Objective:
         bounded from above by max_j (A v)_j / v_j with A the same matrix of absolute values (Collatz 1942), which is
         right for any positive v and sharp where X has one sign, as counts and TF-IDF have.
         """
-        s = np.ones(self.source.n_rows) if self.weight is None else self.weight
-        s = s / self.total_weight
-        largest = self.source.largest_eigenvalue(s, self.fit_intercept, MAX_GRAM)
+        largest = self.source.largest_eigenvalue(self.weight, self.total_weight, self.fit_intercept, MAX_GRAM)
         return self.loss.curvature_bound * largest + float(np.max(self.penalty.l2))
 
 

@@ -266,8 +266,4 @@ def _newton_change(objective, evaluation):
     # Of float32 data H may be singular but for rounding, and worse.
     step = -solve(cholesky(H + ridge * np.eye(len(H)), ridge), gradient)
     step = objective.unstandardise(step.reshape(evaluation.coef.shape))
-    p = objective.n_features
-    change = objective.source.project(step[:, :p]) + step[:, p:].sum(axis=1, keepdims=True)
-    if objective.weight is not None:
-        change = change[:, objective.weight > 0.0]
-    return float(np.abs(change).max())
+    return objective.largest_change(step)

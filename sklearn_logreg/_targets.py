@@ -5,9 +5,12 @@ from __future__ import annotations
 from numbers import Real
 
 import numpy as np
-from sklearn.utils import compute_class_weight
+from sklearn.utils import compute_class_weight, gen_batches
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight
+
+# Rows whose classes are looked up at a time, which takes eight bytes for each.
+N_ROWS = 2**16
 
 
 def encode(y):
@@ -27,7 +30,10 @@ def encode(y):
         )
     if len(classes) == 2:
         return classes, y == classes[1]
-    return classes, np.searchsorted(classes, y)
+    codes = np.empty(len(y), np.min_scalar_type(len(classes) - 1))
+    for rows in gen_batches(len(y), N_ROWS):
+        codes[rows] = np.searchsorted(classes, y[rows])
+    return classes, codes
 
 
 def weights(class_weight, sample_weight, X, classes, codes):
@@ -41,8 +47,10 @@ def weights(class_weight, sample_weight, X, classes, codes):
         _check_class_weight(class_weight)
         by_class = _by_class(class_weight, classes, totals)
         totals = totals * by_class
-        by_row = by_class[codes.astype(np.intp)]
-        sample_weight = by_row if sample_weight is None else sample_weight * by_row
+        by_row = np.empty(len(codes))
+        for rows in gen_batches(len(codes), N_ROWS):
+            by_row[rows] = by_class[codes[rows].astype(np.intp)]
+        sample_weight = by_row if sample_weight is None else np.multiply(by_row, sample_weight, out=by_row)
     _check_totals(classes, totals)
     return sample_weight, totals.astype(np.float64)
 
@@ -69,11 +77,10 @@ def _check_class_weight(class_weight):
             )
 
 
-def _class_totals(codes, sample_weight, n_classes, n_rows=2**16):
-    """Total weight of each class, some rows at a time: counting takes eight bytes a row."""
+def _class_totals(codes, sample_weight, n_classes):
+    """Total weight of each class."""
     totals = np.zeros(n_classes)
-    for start in range(0, len(codes), n_rows):
-        rows = slice(start, start + n_rows)
+    for rows in gen_batches(len(codes), N_ROWS):
         totals += np.bincount(codes[rows], None if sample_weight is None else sample_weight[rows], n_classes)
     return totals
 

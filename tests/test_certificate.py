@@ -30,6 +30,7 @@ from sklearn_logreg import LogisticRegression, _certificate, _estimator
 from sklearn_logreg._certificate import duality_gap
 from sklearn_logreg._curvature import Hessian
 from sklearn_logreg._losses import LogLoss, SoftmaxLoss
+from sklearn_logreg._objective import Objective
 from sklearn_logreg._preconditioner import _choice, _look_ahead
 
 PENALTIES = {"L2": 0.0, "elastic net": 0.5, "L1": 1.0}
@@ -354,7 +355,7 @@ def test_a_short_step_gives_a_bound_without_a_look_at_the_data(n_classes, fit_in
 
 def test_a_fit_needs_no_look_at_the_data_for_its_bound(monkeypatch):
     monkeypatch.setattr(_certificate, "_bound", None)
-    monkeypatch.setattr(_certificate, "_largest_change", None)
+    monkeypatch.setattr(Objective, "largest_change", None)
     for n_classes in (2, 3):
         X, y, _ = data(n_classes)
         model = LogisticRegression(tol=1e-4).fit(X, y)

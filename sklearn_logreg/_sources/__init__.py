@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from scipy import sparse
 
-from ._base import BLOCK_BYTES, SMALL_BYTES, in_precision, weights_of
+from ._base import BLOCK_BYTES, SMALL_BYTES, in_precision, rows_at, weights_of
 from ._dense import DenseSource
 from ._memory import Workspace
 from ._sparse import SparseSource
@@ -18,7 +18,7 @@ from ._threads import SharedContext
 
 __all__ = [
     "BLOCK_BYTES", "SMALL_BYTES", "DenseSource", "SharedContext", "SparseSource", "Workspace", "in_precision",
-    "make_source", "weights_of",
+    "make_source", "rows_at", "weights_of",
 ]  # fmt: skip
 
 

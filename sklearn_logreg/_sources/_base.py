@@ -39,6 +39,8 @@ MIN_BLOCKS = 8
 # lock in turn, cost 0.2 to 0.5 ms a pass.  With three times as much, sets of 1 to 3 ms a pass (a9a, adult, ijcnn1,
 # imdb5k, dense generated ones) took 1.05 to 1.5 times as long on two threads of an Intel Xeon.
 MIN_NANOSECONDS = 1_000_000
+# Weights that are added up at a time.
+ADDED = 2**16
 # Rows in C order are copied along the fast axis so many bytes at a time: all of a block at once took 1.7 times as long
 # with 8 to 30 features, and the same time with 100.
 TRANSPOSED_BYTES = 2**19
@@ -156,7 +158,7 @@ class Source:
 
         def sum_group(group, work):
             first, *others = group
-            total = [np.array(part, np.float64) for part in function(first, work)]
+            total = [_to_keep(part) for part in function(first, work)]
             for rows in others:
                 for so_far, part in zip(total, function(rows, work), strict=True):
                     so_far += part
@@ -215,29 +217,33 @@ class Source:
         """R X, over all rows."""
         return self.sum_over_blocks(lambda X_b, rows, work: (self.accumulate(R[:, rows], X_b),))[0]
 
-    def largest_eigenvalue(self, s, intercept, max_gram):
-        """lambda_max([X 1]' diag(s) [X 1]), or an upper bound where it is too large to compute."""
+    def largest_eigenvalue(self, weight, total_weight, intercept, max_gram):
+        """lambda_max([X 1]' diag(s/S) [X 1]), or an upper bound where it is too large to compute."""
+
+        def shares(rows):
+            return weights_of(rows, weight) / total_weight
+
         if self.n_features <= min(self.n_rows, max_gram):
             zero = np.zeros(self.n_features)
-            (G,) = self.sum_over_blocks(lambda X_b, rows, work: (self.gram(X_b, s[rows], zero, intercept, work),))
+            (G,) = self.sum_over_blocks(lambda X_b, rows, work: (self.gram(X_b, shares(rows), zero, intercept, work),))
         elif self.n_rows <= max_gram:
-            root = np.sqrt(s)
+            root = np.sqrt(shares(slice(0, self.n_rows)))
             G = (self.row_gram() + intercept) * np.outer(root, root)
         else:
-            return self._collatz_bound(s, intercept)
+            return self._collatz_bound(shares, intercept)
         n = len(G)
         # Raised above the rounding error of LAPACK.
         return float(eigvalsh(G, subset_by_index=[n - 1, n - 1])[0]) * (1.0 + 1e-10)
 
-    def _collatz_bound(self, s, intercept, n_iter=8):
-        """max_j (A v)_j / v_j with A = |[X 1]|' diag(s) |[X 1]|: a bound for any v > 0, sharper at each iteration."""
+    def _collatz_bound(self, shares, intercept, n_iter=8):
+        """max_j (A v)_j / v_j with A = |[X 1]|' diag(s/S) |[X 1]|: a bound for any v > 0, sharper at each iteration."""
         v, bound = np.ones(self.n_features + intercept), np.inf
 
         def product(X_b, rows, work):
             X_b = self.absolute(X_b)
             raw = self.predict(v[None, : self.n_features].astype(self.dtype), X_b, work)[0].astype(np.float64)
             raw += v[self.n_features :].sum()
-            raw *= s[rows]
+            raw *= shares(rows)
             out = np.full(v.shape, raw.sum())
             out[: self.n_features] = self.accumulate(raw[None], X_b)
             return (out,)
@@ -272,6 +278,29 @@ def in_precision(A, dtype, is_squared=False):
 def weights_of(rows, weight):
     """The weights of a block of rows, which are 1 without any."""
     return np.ones(rows.stop - rows.start) if weight is None else weight[rows]
+
+
+def rows_at(positions, weight):
+    """The rows in which the cumulative weight passes the positions, shares of the total below 1.
+
+    Weights are added up some at a time: what they come to in all rows would take as much memory again.
+    """
+    starts = range(0, len(weight), ADDED)
+    ends = np.cumsum([np.cumsum(weight[start : start + ADDED])[-1] for start in starts])
+    wanted = positions * ends[-1]
+    part = np.searchsorted(ends, wanted, side="right")
+    rows = np.empty(len(wanted), np.intp)
+    for k in np.unique(part):
+        # Added up in the same order, so that the last is the end of the part to the last digit.
+        so_far = np.cumsum(weight[starts[k] : starts[k] + ADDED]) + (ends[k - 1] if k else 0.0)
+        rows[part == k] = starts[k] + np.searchsorted(so_far, wanted[part == k], side="right")
+    return rows
+
+
+def _to_keep(part):
+    """A number or an array in double precision: a view is copied, as the next block may be written to its memory."""
+    has_memory = isinstance(part, np.ndarray) and part.base is None
+    return np.asarray(part, np.float64) if has_memory else np.array(part, np.float64)
 
 
 def _sum_in_order(parts):

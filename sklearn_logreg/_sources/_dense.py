@@ -7,7 +7,7 @@ from time import perf_counter
 
 import numpy as np
 
-from ._base import BLOCK_BYTES, Source, in_precision, transpose, weights_of
+from ._base import BLOCK_BYTES, Source, in_precision, rows_at, transpose, weights_of
 from ._memory import Workspace
 from ._threads import one_blas_thread
 
@@ -150,8 +150,7 @@ class DenseSource(Source):
         """Weighted column means and standard deviations, summed about a centre close to the mean."""
         heavy = slice(None, None, -(-self.n_rows // 256))
         if weight is not None:
-            cumulative = np.cumsum(weight)
-            heavy = np.searchsorted(cumulative, (np.arange(256) + 0.5) / 256 * cumulative[-1])
+            heavy = rows_at((np.arange(256) + 0.5) / 256, weight)
         centre = self.X[heavy].mean(axis=0, dtype=np.float64)
 
         name, n_rows = ("centred", self.n_rows) if self._blocks else ("block", self._piece_rows(np.float64))
