@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -50,21 +49,27 @@ class Hessian:
             # Of each class, the rows of what is centred.
             features = [np.flatnonzero(of_class) for of_class in np.hstack([free[:, used], free[:, p:]])]
 
+        size = len(scale)
+        sizes = [size, *map(len, features or ())]
+
         def sums(X_b, rows, work):
             P = self._curve(X_b, rows, work)
             root = 1.0 if objective.weight is None else np.sqrt(objective.weight[rows] / largest)
-            # Single precision may not hold the features; the caller sees it by the result.
-            with np.errstate(over="ignore", invalid="ignore"):
-                Z = objective.source.centred(X_b, objective.mean, objective.fit_intercept, work, dtype, used)
-                between = _between_classes(Z, P * root, features, work)
-                if features is None:
-                    return (between,)
-                of_classes = in_precision(np.sqrt(self._of_own(P)) * root, dtype, is_squared=True)
-                return between, *map(_within_class, repeat(Z), of_classes, features)
+            between = in_precision(P * root, dtype, is_squared=True)
+            own = in_precision((np.sqrt(self._of_own(P)) if features else P[:0]) * root, dtype, is_squared=True)
+            total = [np.zeros((n, n)) for n in sizes]
+            for some, part in objective.source.parts(X_b, max(BETWEEN_ENTRIES // size, size)):
+                # Single precision may not hold the features; the caller sees it by the result.
+                with np.errstate(over="ignore", invalid="ignore"):
+                    Z = objective.source.centred(part, objective.mean, objective.fit_intercept, work, dtype, used)
+                    total[0] += _between_classes(Z, between[:, some], features, work)
+                    for so_far, root_k, A in zip(total[1:], own[:, some], features or (), strict=True):
+                        so_far += _within_class(Z, root_k, A)
+            return total
 
         # A product of few rows takes as long as what its result takes to be stored and added.
-        source = objective.source.in_longer_blocks(len(scale))
-        H, *within = source.sum_over_blocks(sums, objective.hessian_nanoseconds(dtype, len(scale)))
+        source = objective.source.in_longer_blocks(size)
+        H, *within = source.sum_over_blocks(sums, objective.hessian_nanoseconds(dtype, size))
         np.negative(H, out=H)
         start = 0
         for H_k in within:
@@ -223,21 +228,14 @@ class Hessian:
 
 def _between_classes(Z, P, features, work):
     """sum_i (p_i p_i') kron (z_i z_i'), on all features or on some for each class: what couples them in softmax."""
-    P = in_precision(P, Z.dtype, is_squared=True)
     ends = np.cumsum([len(Z)] * len(P) if features is None else [len(A) for A in features])
-    size = ends[-1]
-    total = np.zeros((size, size))
-    n_columns = max(BETWEEN_ENTRIES // size, size)
-    for start in range(0, Z.shape[1], n_columns):
-        part = slice(start, start + n_columns)
-        V = work.array("between", (size, Z[0, part].size), Z.dtype)
-        if features is None:
-            np.multiply(P[:, None, part], Z[:, part], out=V.reshape(len(P), len(Z), -1))
-        else:
-            for V_k, A, p in zip(np.split(V, ends[:-1]), features, P, strict=True):
-                np.multiply(Z[A, part], p[part], out=V_k)
-        total += np.dot(V, V.T)
-    return total
+    V = work.array("between", (ends[-1], Z.shape[1]), Z.dtype)
+    if features is None:
+        np.multiply(P[:, None], Z, out=V.reshape(len(P), len(Z), -1))
+    else:
+        for V_k, A, p in zip(np.split(V, ends[:-1]), features, P, strict=True):
+            np.multiply(Z[A], p, out=V_k)
+    return np.dot(V, V.T)
 
 
 def _within_class(Z, root, A):

@@ -22,8 +22,8 @@ def encode(y):
         are_all = low != high and np.count_nonzero(is_high) + np.count_nonzero(y == low) == len(y)
         if are_all and low % 1 == high % 1 == 0:
             return np.array([low, high]), is_high
-    check_classification_targets(y)
-    classes = np.unique(y)
+        del is_high
+    classes = _classes(y)
     if len(classes) < 2:
         raise ValueError(
             f"y has one class only, {classes.tolist()[0]!r}: a classifier needs samples of at least 2 classes."
@@ -34,6 +34,15 @@ def encode(y):
     for rows in gen_batches(len(y), N_ROWS):
         codes[rows] = np.searchsorted(classes, y[rows])
     return classes, codes
+
+
+def _classes(y):
+    """The different labels, sorted; refuses what are none."""
+    if y.dtype.kind in "iu" and len(y) > N_ROWS:
+        # Whatever whole numbers there are; sorting all takes a copy of y, and the check for labels another.
+        return np.unique(np.concatenate([np.unique(y[rows]) for rows in gen_batches(len(y), N_ROWS)]))
+    check_classification_targets(y)
+    return np.unique(y)
 
 
 def weights(class_weight, sample_weight, X, classes, codes):

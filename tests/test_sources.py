@@ -108,7 +108,7 @@ def assert_close(actual, expected, source):
 @pytest.mark.parametrize("storage", [*STORAGES, "memmap"])
 @pytest.mark.parametrize("small_product", [0, np.inf])
 def test_products_agree_with_the_dense_array(storage, small_product, block_rows, tmp_path, monkeypatch):
-    monkeypatch.setattr(_base, "SMALL_PRODUCT", small_product)
+    monkeypatch.setattr(_dense, "SMALL_PRODUCT", small_product)
     X, full = stored(storage, tmp_path)
     rows = block_rows(X)
     source = make_source(freeze(X))
@@ -485,6 +485,23 @@ def test_bound_on_the_eigenvalue_is_sharp_for_positive_features():
     exact = np.linalg.eigvalsh(X.toarray().T @ X.toarray())[-1]
     found = make_source(X).largest_eigenvalue(None, 1.0, 0, 10)
     assert exact <= found <= 1.1 * exact
+
+
+@pytest.mark.parametrize("added", [1, 7, 2**16])
+@pytest.mark.parametrize("whole", [False, True])
+def test_rows_at_shares_of_the_weight(whole, added, monkeypatch):
+    # Between two rows rounding may decide, but never for a row without weight, nor beyond the last.
+    monkeypatch.setattr(_base, "ADDED", added)
+    rng = np.random.RandomState(0)
+    weight = rng.randint(0, 3, size=100).astype(float)
+    weight[[0, 50, -1]] = 0.0
+    weight *= 1.0 if whole else 0.1
+    positions = np.append((np.arange(40) + rng.uniform(size=40)) / 40, [0.0, 1.0 - 1e-12])
+    rows = _base.rows_at(positions, weight)
+    ends = np.cumsum(weight)
+    assert np.all(weight[rows] > 0.0)
+    assert_array_equal(rows[:40], np.searchsorted(ends, positions[:40] * ends[-1], side="right"))
+    assert rows[-2:].tolist() == np.flatnonzero(weight)[[0, -1]].tolist()
 
 
 @pytest.mark.parametrize("storage", [np.asarray, sparse.csr_matrix])

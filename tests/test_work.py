@@ -12,11 +12,11 @@ import pytest
 from conftest import DATA, assert_optimal, fit_quietly, make_classes
 from scipy import sparse
 
-from sklearn_logreg import LogisticRegression
+from sklearn_logreg import LogisticRegression, _certificate, _objective
 from sklearn_logreg._losses import LogLoss
 from sklearn_logreg._objective import Objective
 from sklearn_logreg._penalties import ElasticNet
-from sklearn_logreg._sources import Workspace, _base, make_source
+from sklearn_logreg._sources import Workspace, _base, _sparse, make_source
 from sklearn_logreg._sources._base import BLOCK_BYTES, Source
 
 MIB = 2.0**20
@@ -172,6 +172,38 @@ def test_csr_is_not_copied(kind, weighted, long_indices):
     options = {"C": np.inf, "solver": "gd", "learning_rate": 0.1, "max_iter": 3}
     found = extra_memory(X, y, np.ones(n) if weighted else None, **options)
     assert found < 0.05 * size + 6 * 8 * n + 4 * MIB
+
+
+SHORT_ROWS = {
+    "default": {},
+    "L1": {"l1_ratio": 1.0},
+    "no penalty": {"C": np.inf},
+    "gd": {"solver": "gd", "max_iter": 3},
+    "weighted": {},
+    "three classes": {},
+    "balanced": {"class_weight": "balanced"},
+}
+
+
+@pytest.mark.parametrize("case", SHORT_ROWS)
+def test_a_fit_of_large_data_holds_a_byte_a_row(case, monkeypatch):
+    # Its class; and with class weights eight more for its weight.  Blocks of both sizes have the same number of rows.
+    for module in (_objective, _certificate, _base):
+        monkeypatch.setattr(module, "SMALL_BYTES", 0)
+    monkeypatch.setattr(_sparse, "BLOCK_BYTES", 0)
+    used = []
+    for n in (400_000, 800_000):
+        rng = np.random.RandomState(66)
+        start = rng.randint(26, size=n).astype(np.int32)
+        indices = start[:, None] + np.arange(5, dtype=np.int32)
+        X = sparse.csr_matrix((np.ones(5 * n, np.float32), indices.ravel(), np.arange(0, 5 * n + 1, 5)), shape=(n, 30))
+        X.has_canonical_format = True
+        n_classes = 3 if case == "three classes" else 2
+        y = np.minimum(rng.uniform(size=n) * n_classes * (0.5 + start / 30.0), n_classes - 1.0).astype(int)
+        s = rng.uniform(1.0, 2.0, size=n) if case == "weighted" else None
+        used.append(extra_memory(X, y, s, **SHORT_ROWS[case]))
+    a_row = (used[1] - used[0]) / 400_000
+    assert a_row < (9.1 if case == "balanced" else 1.1)
 
 
 def test_a_hessian_is_not_held_once_a_group_of_blocks():

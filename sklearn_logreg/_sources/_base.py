@@ -44,9 +44,6 @@ ADDED = 2**16
 # Rows in C order are copied along the fast axis so many bytes at a time: all of a block at once took 1.7 times as long
 # with 8 to 30 features, and the same time with 100.
 TRANSPOSED_BYTES = 2**19
-# Multiplications up to which OpenBLAS forms Z Z' faster as a product of two matrices than of one with itself: half the
-# time with 1000 rows of 30 features, twice the time with 10 000.
-SMALL_PRODUCT = 1_000_000
 # Unknowns of a matrix up to which BLAS is held to one thread in a fit: a Cholesky factor of 1000 takes 20 ms on one.
 MAX_SERIAL_UNKNOWNS = 2000
 
@@ -65,6 +62,8 @@ class Source:
     block: Callable[..., Any]  # block(rows, work): the rows as floats
     predict: Callable[..., Any]  # predict(W, X_b, work): W X_b'
     accumulate: Callable[..., Any]  # accumulate(R, X_b): R X_b, R in any precision
+    part: Callable[..., Any]  # part(X_b, rows): some consecutive rows of the block
+    gram: Callable[..., Any]  # gram(X_b, h, mean, intercept, work): sum_i h_i z_i z_i' with z = (x - mean, 1)
     cast: Callable[..., Any]  # cast(X_b, dtype): the block in another precision
     dense: Callable[..., Any]  # dense(X_b, work): the block as an array
     absolute: Callable[..., Any]  # absolute(X_b): the block of absolute values
@@ -182,6 +181,12 @@ class Source:
         with one_blas_thread:
             return _sum_in_order(self._pool.map(on_a_thread, self.groups))
 
+    def parts(self, X_b, n_rows):
+        """A block some rows at a time, as which rows of it and these."""
+        for start in range(0, X_b.shape[0], n_rows):
+            rows = slice(start, min(start + n_rows, X_b.shape[0]))
+            yield rows, X_b if rows.stop - start == X_b.shape[0] else self.part(X_b, rows)
+
     def centred(self, X_b, mean, intercept, work, dtype=np.float64, features=slice(None)):
         """(X_b - mean)' of all features or some, with a last row of ones for the intercept: features by rows.
 
@@ -193,14 +198,6 @@ class Source:
         Z[: len(mean)] -= mean[:, None]
         Z[len(mean) :] = 1.0
         return Z
-
-    def gram(self, X_b, h, mean, intercept, work, dtype=np.float64, features=slice(None)):
-        """sum_i h_i z_i z_i' with z = (x - mean, 1), symmetric but for rounding; ``dtype`` is that of the products."""
-        Z = self.centred(X_b, mean, intercept, work, dtype, features)
-        if len(Z) * Z.size <= SMALL_PRODUCT:
-            return np.dot(Z * in_precision(h, dtype), Z.T).astype(np.float64, copy=False)
-        Z *= in_precision(np.sqrt(h), dtype, is_squared=True)
-        return np.dot(Z, Z.T).astype(np.float64, copy=False)
 
     def project(self, W):
         """W X', for all rows."""

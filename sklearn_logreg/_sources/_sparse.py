@@ -38,10 +38,10 @@ class SparseBlock:
         matrix.data, matrix.indices, matrix.indptr = self.data, self.indices, self.indptr
         return matrix
 
-    def part(self, first, last):
-        """Rows first to last, the latter excluded."""
-        start, stop = self.indptr[first], self.indptr[last]
-        indptr = self.indptr[first : last + 1] - start
+    def part(self, rows):
+        """Some consecutive rows."""
+        start, stop = self.indptr[rows.start], self.indptr[rows.stop]
+        indptr = self.indptr[rows.start : rows.stop + 1] - start
         return SparseBlock(self.data[start:stop], self.indices[start:stop], indptr, self.shape[1])
 
     def of_features(self, features):
@@ -85,6 +85,9 @@ class SparseSource(Source):
         X_b = self._blocks.get(rows.start) or self._view(rows)
         return X_b if X_b.data.dtype == self.dtype else self.cast(X_b, self.dtype)
 
+    def part(self, X_b, rows):
+        return X_b.part(rows)
+
     def cast(self, X_b, dtype):
         return X_b.with_data(X_b.data.astype(dtype))
 
@@ -113,8 +116,10 @@ class SparseSource(Source):
         G = np.zeros((p + intercept, p + intercept))
         if self.prefers_dense or p <= NARROW:
             X_b, mean = X_b.with_data(X_b.data.astype(dtype, copy=False)), mean.astype(dtype)
-            for part, h_part in self._parts(X_b, h):
-                root = in_precision(np.sqrt(h_part), dtype, is_squared=True)
+            # Made dense, the whole would be many times as large.
+            n_rows = max(DENSE_BYTES // (X_b.data.itemsize * max(p, 1)), 64)
+            for rows, part in self.parts(X_b, n_rows):
+                root = in_precision(np.sqrt(h[rows]), dtype, is_squared=True)
                 Z = self.dense(part, work)
                 Z -= mean
                 Z *= root[:, None]
@@ -137,13 +142,6 @@ class SparseSource(Source):
             G[:p, p] = G[p, :p] = centred
             G[p, p] = total
         return G
-
-    def _parts(self, X_b, h):
-        """Some rows of a block at a time, and their h: made dense, the whole would be many times as large."""
-        n, n_dense = X_b.shape[0], max(DENSE_BYTES // (X_b.data.itemsize * max(X_b.shape[1], 1)), 64)
-        for start in range(0, n, n_dense):
-            stop = min(start + n_dense, n)
-            yield X_b.part(start, stop), h[start:stop]
 
     def take(self, rows):
         return SparseSource(self.X[rows].astype(self.dtype, copy=False), self.n_threads, self.n_outputs)
