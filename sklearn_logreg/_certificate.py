@@ -47,8 +47,10 @@ RARE = 1e-3
 # Largest tilt of any row with which a step is short: its bound is at most a fifth too large.
 SHORT = 0.25
 # Mean of a feature against its scale above which no step is.  With collinear features, means of 1e8 times their scale
-# and C up to 1e12 the true gap exceeded the bound by 2.6e-9 of J, up to 1e4 by 3e-16 (7000 random fits).
+# and C up to 1e12 the true gap exceeded the bound by 2.6e-9 of J, up to 1e4 by 3e-16 (7000 random fits); in single
+# precision with means of 1e3 and C up to 1e4 by 1.8e-7, up to 1e2 by 6e-12.
 FAR = 1e4
+FAR_SINGLE = 1e2
 # Excess weight of a class, against the total, that is rounding: as it comes, and after it was made up for.
 EXACT = 1e-14
 FEASIBLE = 1e-12
@@ -69,6 +71,8 @@ def duality_gap(objective, here, ahead, step, curved=None):
         with np.errstate(over="ignore", invalid="ignore"):
             gap = _bound_of_short_step(objective, here, step, curved)
     if not np.isfinite(gap):
+        # Single precision leaves rounding in V, whose square over l2 is more than that of J.
+        objective = objective.in_dtype(np.float64)
         gap = _bound(objective, coef, ahead, step, EXACT)
     if gap is None:
         gap = _feasible_bound(objective, coef, ahead, step)
@@ -92,7 +96,8 @@ def _bound_of_short_step(objective, here, step, curved):
     The mean of sum_k p_k t_k^2 is u' H u, with H the Hessian of the mean loss and u the step; and V is the gradient of
     the mean loss plus H u.
     """
-    if np.any(np.abs(objective.mean) > FAR * objective.scale):
+    far = FAR if objective.source.dtype == np.float64 else FAR_SINGLE
+    if np.any(np.abs(objective.mean) > far * objective.scale):
         return np.inf
     p, u = objective.n_features, objective.standardise(step)
     W = here.coef[:, :p]

@@ -31,8 +31,8 @@ from ._solvers import gradient_descent, nesterov
 from ._sources import make_source
 from ._targets import encode, weights
 
-# Rows of float16 that are looked at together.
-HALF_ROWS = 2**13
+# Entries of float16 that are looked at together.
+LOOKED_AT = 2**20
 # Violation above which it is worth a warning that the working precision of the data keeps a fit from its optimum.
 PRECISE = 1e-2
 
@@ -76,12 +76,13 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         divided by the mean probability given to the wrong classes.  It has no units.  At 1e-6 the relative error
         of J was below 1e-8 on 80 real data sets.  An extreme outlier sets the scale of its feature and makes the
         violation of the others' rows look small, and what features that are collinear but for little could still win
-        together does not show in any of them.  "preconditioned" with a penalty sees it by what a Newton step promises,
-        and goes on below ``tol`` where that is more than 1e4 tol^2 of J; ``duality_gap_`` is a bound on J whatever the
-        data.
+        together does not show in any of them.  "preconditioned" with a penalty sees it by what a Newton step promises
+        from a violation below 1e-3, and goes on below ``tol`` where that is more than 1e4 tol^2 of J;
+        ``duality_gap_`` is a bound on J whatever the data.
     max_iter : int, default=1000
         Limit of the passes over the data, one for each evaluation of J and its gradient.  With a penalty, the
-        certificate of a fit that ends above a violation of 1e-3 makes passes of its own: at most as many, or 20.
+        certificate of a fit that ends above a violation of 1e-3 (1e-4 with L1 alone) makes passes of its own, up to as
+        many as the fit or 20, unless a callback has stopped it.
     warm_start : bool, default=False
         Start from the coefficients of the last fit, if it had the same number of features and the same classes.
     random_state : int, RandomState instance or None, default=None
@@ -252,8 +253,9 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         # Where sums overflow, as in float16 they do, scikit-learn marks each entry in an array of half the size of X.
         is_half = isinstance(X, np.ndarray) and X.dtype == np.float16
         X, y = validate_data(self, X, y, accept_sparse="csr", ensure_all_finite=not is_half)
-        for rows in gen_batches(len(X), HALF_ROWS) if is_half else ():
-            assert_all_finite(X[rows], estimator_name=type(self).__name__, input_name="X")
+        if is_half:
+            for rows in gen_batches(len(X), max(LOOKED_AT // X.shape[1], 1)):
+                assert_all_finite(X[rows], estimator_name=type(self).__name__, input_name="X")
         if sparse.issparse(X) and not X.has_canonical_format:
             X = X.copy()
             X.sum_duplicates()
@@ -264,7 +266,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         loss = LogLoss() if len(classes) == 2 else SoftmaxLoss(len(classes))
         source = make_source(X, None if self.n_jobs is None else effective_n_jobs(self.n_jobs), loss.n_outputs)
         with source.without_blas_threads():
-            codes = loss.encode(codes)  # not both at a time, as each is a byte a row
+            codes = loss.encode(codes)  # no two of them at a time, as each is a byte a row
             objective = Objective(source, codes, weight, loss, penalty, bool(self.fit_intercept))
 
         def unpack(coef):
@@ -282,7 +284,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
             result = self._solve(objective, trace, classes, totals)
             status, found = diagnose(objective, result, X, y)
             coef = objective.centre(result.evaluation.coef)
-            ahead = result.ahead or look_ahead(objective, result.evaluation, trace.n_passes, None)
+            ahead = result.ahead or look_ahead(objective, result.evaluation, trace, None)
             gap = duality_gap(objective, result.evaluation, *ahead)
             stable_rate = self._stable_rate(objective, status, trace.n_passes)
 

@@ -118,8 +118,8 @@ class SoftmaxLoss:
         self.n_outputs = n_classes
 
     def encode(self, class_index):
-        """Class indices in the smallest type that holds them."""
-        return class_index.astype(np.min_scalar_type(self.n_outputs - 1), copy=False)
+        """Class indices are codes."""
+        return class_index
 
     def start(self, class_weights):
         """Intercepts of the best constant prediction; they sum to zero.

@@ -420,10 +420,10 @@ class Objective:
         """Time that :meth:`Hessian.class_blocks` takes on one thread, roughly."""
         return self.shape[0] / 4 * np.dtype(dtype).itemsize * self.source.gram_nanoseconds
 
-    def in_single_precision(self):
-        """The same J by products in float32."""
+    def in_dtype(self, dtype):
+        """The same J by products in float32 or float64."""
         other = copy(self)
-        other.source = self.source.in_single_precision()
+        other.source = self.source.in_dtype(dtype)
         return other
 
     def hessian(self, here, exact=False, balances=False):

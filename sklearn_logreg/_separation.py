@@ -29,8 +29,9 @@ from ._result import Status
 NEGLIGIBLE = 1e-6
 # Entries up to which sparse data are made dense.
 MAX_DENSE = 10_000_000
-# Change of a raw prediction by one Newton step from a point that fulfils the tolerance: about 1 along a direction in
-# which J falls for ever, below 0.01 at the optimum of every non-separable set of the UCI and textbook data tried.
+# Change of a raw prediction, or of one class against another, by one Newton step from a point that fulfils the
+# tolerance: about 1 along a direction in which J falls for ever, below 0.02 at the optimum of every non-separable set
+# of the UCI and textbook data tried.
 SYMPTOM = 0.1
 
 
@@ -259,7 +260,7 @@ def describe(found, names):
 
 
 def _newton_change(objective, evaluation):
-    """Largest change of a raw prediction by a Newton step from a certified point."""
+    """The most that a Newton step from a certified point changes a raw prediction, or of one class against another."""
     H = objective.hessian(evaluation, exact=True).matrix()
     gradient = evaluation.standardised.ravel()
     ridge = 1e-12 * objective.loss.curvature_bound

@@ -39,8 +39,10 @@ def encode(y):
 def _classes(y):
     """The different labels, sorted; refuses what are none."""
     if y.dtype.kind in "iu" and len(y) > N_ROWS:
-        # Whatever whole numbers there are; sorting all takes a copy of y, and the check for labels another.
-        return np.unique(np.concatenate([np.unique(y[rows]) for rows in gen_batches(len(y), N_ROWS)]))
+        # Sorting all takes a copy of y, and the check another, which whole numbers pass if there are not too many.
+        classes = np.unique(np.concatenate([np.unique(y[rows]) for rows in gen_batches(len(y), N_ROWS)]))
+        if len(classes) <= len(y) / 4:
+            return classes
     check_classification_targets(y)
     return np.unique(y)
 

@@ -23,6 +23,7 @@ from conftest import (
     violation_of,
 )
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 from scipy.special import entr, expit, kl_div, softmax
 from sklearn.datasets import load_breast_cancer, load_wine
 
@@ -545,6 +546,25 @@ def test_float32_gives_a_finite_bound_without_warnings():
         warnings.simplefilter("error")
         model = LogisticRegression(tol=1e-4).fit(X.astype(np.float32), y)
     assert 0.0 <= model.duality_gap_ < 1e-6
+
+
+@pytest.mark.parametrize("end", ["gd", "loose tol", "tol"])
+@pytest.mark.parametrize("far", [0.0, 1e2, 1e3, 1e4])
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_matrix])
+def test_a_bound_of_float32_data_is_one_in_double_precision(make, far, end):
+    # Rounding in single precision is multiplied by the means, squared and divided by l2.
+    options = {"gd": {"solver": "gd", "max_iter": 1}, "loose tol": {"tol": 0.01}, "tol": {}}[end]
+    for seed in range(4):
+        rng = np.random.RandomState(seed)
+        X = (rng.normal(size=(600, 8)) + far * rng.normal(size=8)).astype(np.float32)
+        raw = (X - X.mean(axis=0)) @ rng.normal(size=8)
+        y = (raw + rng.logistic(size=600) > 0.0).astype(int)
+        X, C = X.astype(float), 10.0 ** rng.uniform(0.0, 4.0)
+        best = LogisticRegression(C=C, tol=1e-11).fit(X, y)
+        model = fit_quietly(LogisticRegression(C=C, **options), make(X.astype(np.float32)), y)
+        W, b = model.coef_.astype(float), model.intercept_.astype(float)
+        J = cost(X, y, np.ones(600), C, 0.0, W, b, model.classes_)
+        assert model.duality_gap_ >= J - best.loss_ - 1e-10 * J
 
 
 def test_the_attribute_belongs_to_the_returned_point():

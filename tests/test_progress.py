@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 import sklearn_logreg._progress
 from sklearn_logreg import LogisticRegression, Status
 from sklearn_logreg._objective import Objective
+from sklearn_logreg._preconditioner import _look_ahead
 
 LINE = re.compile(r" *(\d+) +(\S+) +(\d\.\d\de[+-]\d\d) +(\d+\.\d\d)")
 
@@ -173,6 +174,14 @@ def test_a_callback_that_asks_to_stop_is_obeyed(stop_at, solver, l1_ratio, n_cla
     assert np.all(np.isfinite(model.predict_proba(X))) and model.duality_gap_ > 0.0
     model.set_callbacks().set_params(tol=1e-4, max_iter=5000).fit(X, y)
     assert model.converged_, "and it can be fitted again"
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_who_stops_a_fit_does_not_wait_for_passes_of_the_certificate(solver, problem, callbacks, monkeypatch):
+    monkeypatch.setattr(_look_ahead, "_approach", lambda *_: pytest.fail("a pass after the fit was stopped"))
+    model = LogisticRegression(solver=solver).set_callbacks(Recorder(stop_at=2)).fit(*problem)
+    assert model.violation_ > _look_ahead.ROUGH, "meant to be far from the optimum"
+    assert 0.0 < model.duality_gap_ <= model.loss_
 
 
 def test_convergence_has_precedence_over_stopping(problem, callbacks):

@@ -119,7 +119,7 @@ def test_products_agree_with_the_dense_array(storage, small_product, block_rows,
     rng = np.random.RandomState(1)
     W = rng.randint(-3, 4, size=(2, P)).astype(float)
     R = rng.normal(size=(2, N))
-    for precision in (source, source.in_single_precision()):
+    for precision in (source, source.in_dtype(np.float32)):
         assert_close(precision.project(W), W @ full.T, precision)
         assert_close(precision.combine(R), R @ full, precision)
 
@@ -382,7 +382,7 @@ def test_a_source_in_single_precision_reads_the_same_rows(storage, is_small, mon
         monkeypatch.setattr(_base, "SMALL_BYTES", 0)
     X, full = stored(storage)
     source = make_source(X)
-    single = source.in_single_precision()
+    single = source.in_dtype(np.float32)
     assert (single is source) == (source.dtype == np.float32), "there is nothing to convert"
     rows, work = single.groups[0][0], Workspace()
     block = single.dense(single.block(rows, work), work)
@@ -462,14 +462,21 @@ def test_rows_that_no_product_reads_as_they_are_are_copied(storage, monkeypatch)
 
 
 @pytest.mark.parametrize(
-    "make", [np.ascontiguousarray, sparse.csr_matrix, lambda X: X.astype(np.float32)], ids=["dense", "csr", "float32"]
+    "make",
+    [
+        np.ascontiguousarray,
+        sparse.csr_matrix,
+        lambda X: X.astype(np.float32),
+        lambda X: sparse.csr_matrix(X.astype(np.float32)),
+    ],
+    ids=["dense", "csr", "float32", "float32 csr"],
 )
 @pytest.mark.parametrize("shape", [(50, 4), (4, 50), (50, 40)])
 @pytest.mark.parametrize("intercept", [0, 1])
 def test_largest_eigenvalue_is_never_below_the_exact_one(make, shape, intercept):
     # With max_gram = 20: the features' matrix, the rows' matrix, and the bound.
     rng = np.random.RandomState(0)
-    X = make(np.round(4 * rng.normal(size=shape)) / 4)
+    X = make(rng.normal(size=shape))
     full = np.asarray(X.toarray() if sparse.issparse(X) else X, float)
     s = rng.rand(shape[0])
     Z = np.hstack([full, np.ones((len(full), intercept))])

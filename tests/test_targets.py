@@ -35,6 +35,12 @@ def test_classes_and_codes_are_those_of_numpy(labels, n_rows):
     assert codes.itemsize == 1, "they live as long as the fit"
 
 
+def test_numbers_of_which_most_are_different_raise_the_doubts_of_scikit_learn(n_rows):
+    with pytest.warns(UserWarning, match="regression"):
+        classes, codes = _targets.encode(np.arange(300))
+    assert_array_equal(classes[codes], np.arange(300))
+
+
 @pytest.mark.parametrize("class_weight", [None, {0: 2.0, 1: 0.5}, "balanced"])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("n_classes", [2, 3])

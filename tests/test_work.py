@@ -172,11 +172,15 @@ def test_csr_is_not_copied(kind, weighted, long_indices):
     options = {"C": np.inf, "solver": "gd", "learning_rate": 0.1, "max_iter": 3}
     found = extra_memory(X, y, np.ones(n) if weighted else None, **options)
     assert found < 0.05 * size + 6 * 8 * n + 4 * MIB
+    # With the Hessian that the certificate takes, of 540 features: sparse, dense, centred, and its sum of all blocks.
+    hessian = 8 * (p + per_row) ** 2
+    assert extra_memory(X, y, **options | {"C": 1.0}) < 0.05 * size + 6 * 8 * n + 4 * MIB + 10 * hessian
 
 
 SHORT_ROWS = {
     "default": {},
     "L1": {"l1_ratio": 1.0},
+    "elastic net": {"l1_ratio": 0.5},
     "no penalty": {"C": np.inf},
     "gd": {"solver": "gd", "max_iter": 3},
     "weighted": {},
@@ -186,8 +190,8 @@ SHORT_ROWS = {
 
 
 @pytest.mark.parametrize("case", SHORT_ROWS)
-def test_a_fit_of_large_data_holds_a_byte_a_row(case, monkeypatch):
-    # Its class; and with class weights eight more for its weight.  Blocks of both sizes have the same number of rows.
+def test_of_each_row_a_fit_of_large_data_holds_its_class_in_a_byte(case, monkeypatch):
+    # With class weights also its weight, in eight.  Blocks of both sizes have the same number of rows.
     for module in (_objective, _certificate, _base):
         monkeypatch.setattr(module, "SMALL_BYTES", 0)
     monkeypatch.setattr(_sparse, "BLOCK_BYTES", 0)

@@ -46,7 +46,7 @@ def _refine(objective, result, preconditioner, trace, random_state):
     trace.max_iter = min(trace.max_iter, trace.n_passes + max(trace.n_passes, FURTHER))
     while True:
         here = result.evaluation
-        result.ahead = look_ahead(objective, here, trace.n_passes, preconditioner)
+        result.ahead = look_ahead(objective, here, trace, preconditioner)
         promise = -objective.slope(here, (result.ahead.point - here.coef) + result.ahead.step)
         is_done = status is not Status.CONVERGED or trace.is_stopped or trace.n_passes >= trace.max_iter
         # Far away J may still fall by much, and nothing of that is hidden.

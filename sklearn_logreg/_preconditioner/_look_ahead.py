@@ -1,4 +1,4 @@
-"""A Newton step from the point that a fit returns: what the certificate's dual point is made of."""
+"""A Newton step from where a fit has ended, or from closer to the optimum: the certificate's dual point."""
 
 from __future__ import annotations
 
@@ -49,26 +49,26 @@ class Ahead(NamedTuple):
     curved: Any = None  # the Hessian of J at the point times the step, in standardised coordinates, if it is known
 
 
-def look_ahead(objective, here, n_passes, preconditioner):
+def look_ahead(objective, here, trace, preconditioner):
     """A Newton step from here or, where that would not lead close to the optimum, from a point on the way there.
 
     With the step the bound is close to the truth; without, in an ill-conditioned direction, it is as far off as the
-    condition number.
+    condition number.  Who has stopped a fit does not wait for further passes.
     """
     if not (objective.penalty and np.isfinite(here.violation)):
         return Ahead(here.coef, np.zeros(objective.shape))
     rough = ROUGH if np.all(objective.penalty.l2) else ROUGH_L1
-    if here.violation > rough:
-        here, preconditioner = _approach(objective, here, n_passes, preconditioner, rough)
-    return _step(objective, here, n_passes, preconditioner)
+    if here.violation > rough and not trace.is_stopped:
+        further = Trace(rough, max_iter=max(trace.n_passes, APPROACH))
+        here, preconditioner = _approach(objective, here, further, preconditioner)
+    return _step(objective, here, trace.n_passes, preconditioner)
 
 
-def _approach(objective, here, n_passes, preconditioner, tol):
-    """The evaluation to which further passes lead from here, and the preconditioner that made their steps."""
+def _approach(objective, here, trace, preconditioner):
+    """The evaluation to which the passes of a trace lead from here, and the preconditioner that made their steps."""
     start = here.coef
     if preconditioner is None:
         preconditioner, start = prepare(objective, start, random_state=0)
-    trace = Trace(tol, max_iter=max(n_passes, APPROACH))
     there = preconditioned(objective, start, preconditioner, trace, here if start is here.coef else None).evaluation
     return (there if there.value < here.value else here), preconditioner
 

@@ -83,7 +83,7 @@ class TruncatedNewton:
         # to 1.4 times as long.
         is_long = objective.shape[0] > 1 and objective.source.nanoseconds > OVERHEAD
         is_single = is_long and self.dtype == np.float32
-        self.single = objective.in_single_precision() if is_single else objective
+        self.single = objective.in_dtype(np.float32) if is_single else objective
         self.price = self._price()
         # For two classes the diagonal often does.
         self.starts_from_sample = objective.shape[0] > 1 and self.price < inf

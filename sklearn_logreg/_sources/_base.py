@@ -115,13 +115,13 @@ class Source:
         other.groups = self._in_groups(block_rows)
         return other
 
-    def in_single_precision(self):
-        """The same rows in float32, with the products."""
-        if self.dtype == np.float32:
+    def in_dtype(self, dtype):
+        """The same rows, and the products, in float32 or float64."""
+        if self.dtype == dtype:
             return self
         _ = self._pool  # is shared, as are the workspaces
         other = copy(self)
-        other.dtype = np.dtype(np.float32)
+        other.dtype = np.dtype(dtype)
         other._blocks = {start: self.cast(X_b, other.dtype) for start, X_b in self._blocks.items()}
         return other
 
@@ -153,7 +153,10 @@ class Source:
         return self.sum_over_rows(lambda rows, work: function(self.block(rows, work), rows, work), nanoseconds)
 
     def sum_over_rows(self, function, nanoseconds=None):
-        """The same of function(rows, work), which looks after the block itself."""
+        """The same of function(rows, work), which looks after the block itself.
+
+        An array that it returns is added to, unless it is a view: it must be new each time.
+        """
 
         def sum_group(group, work):
             first, *others = group

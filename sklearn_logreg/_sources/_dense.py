@@ -14,8 +14,8 @@ from ._threads import one_blas_thread
 # What is read and written several times stays in a second-level cache: moments of large data took 0.6 to 0.8 of their
 # time.
 PIECE_BYTES = 2**20
-# The centred rows from which a matrix is formed at a time: of a block, all in single precision, half of them in double,
-# for whose memory there is no room beside 400 MB.  With 1 MiB fits of large data took 1.03 times as long.
+# The centred rows from which a matrix is formed at a time: of a block, all in single precision and half of them in
+# double, as a fit should take less than a twentieth of large data.  With 1 MiB they took 1.03 times as long.
 CENTRED_BYTES = 5 * 2**19
 # But so many rows a feature, so that a product costs more than it takes to add it up.
 LEAST_ROWS = 8
@@ -112,7 +112,7 @@ class DenseSource(Source):
     def gram(self, X_b, h, mean, intercept, work, dtype=np.float64, features=slice(None)):
         """sum_i h_i z_i z_i' with z = (x - mean, 1), symmetric but for rounding; ``dtype`` is that of the products."""
         total, p = None, len(mean[features]) + intercept
-        n_rows = max(CENTRED_BYTES // (np.dtype(dtype).itemsize * p), LEAST_ROWS * p)
+        n_rows = max(CENTRED_BYTES // (np.dtype(dtype).itemsize * max(p, 1)), LEAST_ROWS * p)
         for rows, part in self.parts(X_b, n_rows):
             Z = self.centred(part, mean, intercept, work, dtype, features)
             if p * Z.size <= SMALL_PRODUCT:

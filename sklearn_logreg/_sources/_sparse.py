@@ -161,8 +161,8 @@ class SparseSource(Source):
 
     def row_gram(self, mean=0.0):
         """(X - mean)(X - mean)'."""
-        X = self.X.astype(self.dtype, copy=False)
-        K = (X @ X.T).toarray().astype(np.float64, copy=False)
+        X = self.X.astype(np.float64, copy=False)
+        K = (X @ X.T).toarray()
         cross = X @ np.broadcast_to(mean, self.n_features)
         return K - cross - cross[:, None] + np.sum(np.square(mean))
 
