@@ -18,12 +18,12 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.extmath import softmax
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._certificate import duality_gap
+from ._certificate import certify
 from ._export import to_sklearn
 from ._losses import LogLoss, SoftmaxLoss, constant_loss
 from ._objective import Evaluation, Objective
 from ._penalties import ElasticNet
-from ._preconditioner import choose, descend, look_ahead
+from ._preconditioner import choose, descend
 from ._progress import CallbackSupportMixin, Lines, Tasks, has_callbacks
 from ._result import Result, Status, Trace
 from ._separation import SeparationWarning, describe, diagnose
@@ -284,8 +284,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
             result = self._solve(objective, trace, classes, totals)
             status, found = diagnose(objective, result, X, y)
             coef = objective.centre(result.evaluation.coef)
-            ahead = result.ahead or look_ahead(objective, result.evaluation, trace, None)
-            gap = duality_gap(objective, result.evaluation, *ahead)
+            gap = certify(objective, result, trace)
             stable_rate = self._stable_rate(objective, status, trace.n_passes)
 
         if lines:

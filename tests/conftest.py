@@ -139,7 +139,7 @@ def fit_quietly(model, X, y, sample_weight=None):
 
 def look_not_ahead(monkeypatch):
     """Take the returned point itself for the certificate, whatever the solver, and nothing more."""
-    for module in ("_estimator", "_preconditioner._descent"):
+    for module in ("_certificate", "_preconditioner._descent"):
         target = f"sklearn_logreg.{module}.look_ahead"
         monkeypatch.setattr(target, lambda _, here, *others: Ahead(here.coef, np.zeros_like(here.coef)))
 

@@ -27,7 +27,7 @@ from scipy import sparse
 from scipy.special import entr, expit, kl_div, softmax
 from sklearn.datasets import load_breast_cancer, load_wine
 
-from sklearn_logreg import LogisticRegression, _certificate, _estimator
+from sklearn_logreg import LogisticRegression, _certificate
 from sklearn_logreg._certificate import duality_gap
 from sklearn_logreg._curvature import Hessian
 from sklearn_logreg._losses import LogLoss, SoftmaxLoss
@@ -103,7 +103,7 @@ def fit_at_the_end(model, X, y, sample_weight=None):
         return bound(objective, coef, ahead, step, rounding)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_estimator, "duality_gap", certify)
+        patch.setattr(_certificate, "duality_gap", certify)
         patch.setattr(_certificate, "_bound", spy)
         fit_quietly(model, X, y, sample_weight)
     return seen
@@ -196,16 +196,19 @@ def test_close_to_the_true_gap_with_heavy_tails(seed):
     assert true * (1.0 - 1e-6) <= model.duality_gap_ <= 1.1 * true
 
 
-@pytest.mark.parametrize("seed, n_features", [(1, 60), (2, 60), (3, 400)])
-def test_close_to_the_true_gap_with_l1_and_rare_features(seed, n_features):
+@pytest.mark.parametrize(
+    "seed, n_features, noise, C, tol",
+    [(1, 60, 1.0, 1e2, 1e-3), (2, 60, 1.0, 1e2, 1e-3), (3, 400, 1.0, 1e2, 1e-3), (6, 60, 0.3, 1e4, 1e-4)],
+)
+def test_close_to_the_true_gap_with_l1_and_rare_features(seed, n_features, noise, C, tol):
     # What a Newton step from a violation of 1e-3 misses shrinks the dual point: bounds were 3 to 500 times too large.
+    # The last, of a few rows that are not certain, was 1600 times too large, and is computed from closer.
     rng = np.random.RandomState(seed)
     shape = 800, n_features
     X = (rng.uniform(size=shape) < 0.3 / np.sqrt(1.0 + np.arange(n_features))) * np.exp(rng.normal(size=shape))
     raw = X @ rng.normal(size=n_features) * 3.0
-    y = (raw - np.median(raw) + rng.logistic(size=len(X)) > 0.0).astype(int)
-    model = LogisticRegression(C=100.0, l1_ratio=1.0, tol=1e-3).fit(X, y)
-    assert model.violation_ > 1e-4, "meant to end between"
+    y = (raw - np.median(raw) + noise * rng.logistic(size=len(X)) > 0.0).astype(int)
+    model = LogisticRegression(C=C, l1_ratio=1.0, tol=tol).fit(X, y)
     true = true_gap(model, optimum(model, X, y), X, y)
     assert true * (1.0 - 1e-6) <= model.duality_gap_ <= 1.1 * true
 
@@ -423,7 +426,7 @@ def test_what_the_hessian_makes_of_the_step(way, n_classes, fit_intercept, monke
         seen.update(objective=objective, here=here, step=step, curved=curved)
         return 0.0
 
-    monkeypatch.setattr(_estimator, "duality_gap", certify)
+    monkeypatch.setattr(_certificate, "duality_gap", certify)
     X, y, s = data(n_classes, weighted=True)
     # Close enough for products on the support to arrive before they cost more than a Hessian.
     l1_ratio, tol = (0.5, 1e-4) if way == "support" else (0.0, 1e-3)
@@ -551,20 +554,22 @@ def test_float32_gives_a_finite_bound_without_warnings():
 @pytest.mark.parametrize("end", ["gd", "loose tol", "tol"])
 @pytest.mark.parametrize("far", [0.0, 1e2, 1e3, 1e4])
 @pytest.mark.parametrize("make", [np.asarray, sparse.csr_matrix])
-def test_a_bound_of_float32_data_is_one_in_double_precision(make, far, end):
-    # Rounding in single precision is multiplied by the means, squared and divided by l2.
-    options = {"gd": {"solver": "gd", "max_iter": 1}, "loose tol": {"tol": 0.01}, "tol": {}}[end]
+@pytest.mark.parametrize("dtype, n_classes", [(np.float32, 2), (np.float32, 3), (np.float64, 3)])
+def test_rounding_takes_no_bound_below_the_true_gap_with_features_far_from_zero(dtype, n_classes, make, far, end):
+    # That of single precision is multiplied by the means, squared and divided by l2; that of the classes' weights, in
+    # double precision too, by the intercept, which the means make large.
+    options = {"gd": {"solver": "gd", "max_iter": 5}, "loose tol": {"tol": 0.01}, "tol": {}}[end]
     for seed in range(4):
         rng = np.random.RandomState(seed)
-        X = (rng.normal(size=(600, 8)) + far * rng.normal(size=8)).astype(np.float32)
-        raw = (X - X.mean(axis=0)) @ rng.normal(size=8)
-        y = (raw + rng.logistic(size=600) > 0.0).astype(int)
-        X, C = X.astype(float), 10.0 ** rng.uniform(0.0, 4.0)
+        X = (rng.normal(size=(600, 8)) + far * rng.normal(size=8)).astype(dtype)
+        raw = (X - X.mean(axis=0)) @ rng.normal(size=(8, n_classes)) * 2.0
+        y = (raw + rng.gumbel(size=raw.shape)).argmax(axis=1)
+        X, C = X.astype(float), 10.0 ** rng.uniform(0.0, 3.0)
         best = LogisticRegression(C=C, tol=1e-11).fit(X, y)
-        model = fit_quietly(LogisticRegression(C=C, **options), make(X.astype(np.float32)), y)
+        model = fit_quietly(LogisticRegression(C=C, **options), make(X.astype(dtype)), y)
         W, b = model.coef_.astype(float), model.intercept_.astype(float)
         J = cost(X, y, np.ones(600), C, 0.0, W, b, model.classes_)
-        assert model.duality_gap_ >= J - best.loss_ - 1e-10 * J
+        assert model.duality_gap_ >= J - best.loss_ - (1e-10 if dtype == np.float32 else 1e-11) * J
 
 
 def test_the_attribute_belongs_to_the_returned_point():

@@ -47,7 +47,7 @@ def _refine(objective, result, preconditioner, trace, random_state):
     while True:
         here = result.evaluation
         result.ahead = look_ahead(objective, here, trace, preconditioner)
-        promise = -objective.slope(here, (result.ahead.point - here.coef) + result.ahead.step)
+        promise = result.ahead.promise(objective, here)
         is_done = status is not Status.CONVERGED or trace.is_stopped or trace.n_passes >= trace.max_iter
         # Far away J may still fall by much, and nothing of that is hidden.
         is_done |= here.violation > ROUGH

@@ -48,16 +48,21 @@ class Ahead(NamedTuple):
     step: Any
     curved: Any = None  # the Hessian of J at the point times the step, in standardised coordinates, if it is known
 
+    def promise(self, objective, here):
+        """By how much it lowers J, to first order: close to the optimum about twice as much as there is to win."""
+        return -objective.slope(here, (self.point - here.coef) + self.step)
 
-def look_ahead(objective, here, trace, preconditioner):
+
+def look_ahead(objective, here, trace, preconditioner, rough=None):
     """A Newton step from here or, where that would not lead close to the optimum, from a point on the way there.
 
     With the step the bound is close to the truth; without, in an ill-conditioned direction, it is as far off as the
-    condition number.  Who has stopped a fit does not wait for further passes.
+    condition number.  Who has stopped a fit does not wait for further passes.  ``rough`` is the violation from which on
+    the step is taken.
     """
     if not (objective.penalty and np.isfinite(here.violation)):
         return Ahead(here.coef, np.zeros(objective.shape))
-    rough = ROUGH if np.all(objective.penalty.l2) else ROUGH_L1
+    rough = rough or (ROUGH if np.all(objective.penalty.l2) else ROUGH_L1)
     if here.violation > rough and not trace.is_stopped:
         further = Trace(rough, max_iter=max(trace.n_passes, APPROACH))
         here, preconditioner = _approach(objective, here, further, preconditioner)
