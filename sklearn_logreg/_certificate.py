@@ -52,7 +52,7 @@ SHORT = 0.25
 # precision with means of 1e3 and C up to 1e4 by 1.8e-7, up to 1e2 by 6e-12.
 FAR = 1e4
 FAR_SINGLE = 1e2
-# A bound is loose above so many times what the Newton step promises, which is about twice the true gap; but not below
+# A bound is loose above so many times what passes and Newton step promise, one to two times the true gap; but not below
 # this share of J, or its rounding.  Then the violation is to fall by a factor first: w8a with L1 at C = 100 and tol
 # 1e-4 has a bound of 436 times the gap, 436 times with a factor of 0.01, and 1.0 with this.
 LOOSE = 2.0
@@ -67,11 +67,11 @@ def certify(objective, result, trace):
     """The bound for a result, by a Newton step from there; or from closer to the optimum, if it is loose."""
     here = result.evaluation
     ahead = result.ahead or look_ahead(objective, here, trace, None)
-    gap = duality_gap(objective, here, *ahead)
+    gap = duality_gap(objective, here, ahead.point, ahead.step, ahead.curved)
     may_go_on = objective.penalty and not trace.is_stopped
-    if may_go_on and gap > max(LOOSE * ahead.promise(objective, here), TIGHT * here.value, objective.resolution(here)):
+    if may_go_on and gap > max(LOOSE * ahead.promise, TIGHT * here.value, objective.resolution(here)):
         ahead = look_ahead(objective, here, trace, None, CLOSER * here.violation)
-        gap = min(gap, duality_gap(objective, here, *ahead))
+        gap = min(gap, duality_gap(objective, here, ahead.point, ahead.step, ahead.curved))
     return gap
 
 

@@ -76,9 +76,9 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifierMixin, SparseCoef
         divided by the mean probability given to the wrong classes.  It has no units.  At 1e-6 the relative error
         of J was below 1e-8 on 80 real data sets.  An extreme outlier sets the scale of its feature and makes the
         violation of the others' rows look small, and what features that are collinear but for little could still win
-        together does not show in any of them.  "preconditioned" with a penalty sees it by what a Newton step promises
-        from a violation below 1e-3, and goes on below ``tol`` where that is more than 1e4 tol^2 of J;
-        ``duality_gap_`` is a bound on J whatever the data.
+        together does not show in any of them.  "preconditioned" with a penalty sees it by what a Newton step promises,
+        and goes on below ``tol`` where that is more than 1e4 tol^2 of J; ``duality_gap_`` is a bound on J whatever the
+        data.
     max_iter : int, default=1000
         Limit of the passes over the data, one for each evaluation of J and its gradient.  With a penalty, the
         certificate of a fit that ends above a violation of 1e-3 (1e-4 with L1 alone) makes passes of its own, up to as

@@ -36,7 +36,7 @@ def test_classes_and_codes_are_those_of_numpy(labels, n_rows):
 
 
 def test_numbers_of_which_most_are_different_raise_the_doubts_of_scikit_learn(n_rows):
-    with pytest.warns(UserWarning, match="regression"):
+    with pytest.warns(UserWarning, match="unique classes"):
         classes, codes = _targets.encode(np.arange(300))
     assert_array_equal(classes[codes], np.arange(300))
 

@@ -9,7 +9,7 @@ import numpy as np
 from .._result import Result, Status
 from .._solvers import preconditioned
 from ._choice import prepare
-from ._look_ahead import ROUGH, look_ahead
+from ._look_ahead import look_ahead
 
 # What a Newton step may still promise of J where the violation is tol, against tol^2: with features that have little to
 # do with each other it is about their number.  Along nearly equal ones J can fall without any gradient to speak of: on
@@ -47,10 +47,8 @@ def _refine(objective, result, preconditioner, trace, random_state):
     while True:
         here = result.evaluation
         result.ahead = look_ahead(objective, here, trace, preconditioner)
-        promise = result.ahead.promise(objective, here)
+        promise = result.ahead.promise
         is_done = status is not Status.CONVERGED or trace.is_stopped or trace.n_passes >= trace.max_iter
-        # Far away J may still fall by much, and nothing of that is hidden.
-        is_done |= here.violation > ROUGH
         if is_done or promise <= max(HIDDEN * tol**2 * here.value, objective.resolution(here)):
             return result
         trace.tol = 0.1 * here.violation

@@ -47,10 +47,8 @@ class Ahead(NamedTuple):
     point: Any
     step: Any
     curved: Any = None  # the Hessian of J at the point times the step, in standardised coordinates, if it is known
-
-    def promise(self, objective, here):
-        """By how much it lowers J, to first order: close to the optimum about twice as much as there is to win."""
-        return -objective.slope(here, (self.point - here.coef) + self.step)
+    # By how much both lower J, to first order from the point: there about twice as much as is left to win.
+    promise: float = 0.0
 
 
 def look_ahead(objective, here, trace, preconditioner, rough=None):
@@ -63,10 +61,12 @@ def look_ahead(objective, here, trace, preconditioner, rough=None):
     if not (objective.penalty and np.isfinite(here.violation)):
         return Ahead(here.coef, np.zeros(objective.shape))
     rough = rough or (ROUGH if np.all(objective.penalty.l2) else ROUGH_L1)
+    there = here
     if here.violation > rough and not trace.is_stopped:
         further = Trace(rough, max_iter=max(trace.n_passes, APPROACH))
-        here, preconditioner = _approach(objective, here, further, preconditioner)
-    return _step(objective, here, trace.n_passes, preconditioner)
+        there, preconditioner = _approach(objective, here, further, preconditioner)
+    step, curved = _step(objective, there, trace.n_passes, preconditioner)
+    return Ahead(there.coef, step, curved, here.value - there.value - objective.slope(there, step))
 
 
 def _approach(objective, here, trace, preconditioner):
@@ -79,11 +79,14 @@ def _approach(objective, here, trace, preconditioner):
 
 
 def _step(objective, here, n_passes, preconditioner):
-    """The Newton step, or none where it is not finite: where every row is certain, nothing curves J."""
+    """The Newton step, or none where it is not finite: where every row is certain, nothing curves J.
+
+    And the Hessian times it, if it is known.
+    """
     newton_step = _proximal_newton_step if objective.penalty.l1 else _newton_step
     with np.errstate(over="ignore", invalid="ignore"):
         step, curved = newton_step(objective, here, n_passes, preconditioner)
-    return Ahead(here.coef, step, curved) if np.all(np.isfinite(step)) else Ahead(here.coef, np.zeros(objective.shape))
+    return (step, curved) if np.all(np.isfinite(step)) else (np.zeros(objective.shape), None)
 
 
 def _newton_step(objective, here, n_passes, preconditioner):
