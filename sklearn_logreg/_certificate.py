@@ -174,7 +174,6 @@ def _bound(objective, coef, ahead, step, rounding):
         return np.inf
     if objective.fit_intercept and not np.abs(excess).max() <= rounding * total:
         return None
-    V = V.astype(np.float64)
     if objective.fit_intercept:
         # About the means: what rounding leaves of a class's weight would count with the intercept at the origin.
         V -= np.outer(excess, objective.mean)

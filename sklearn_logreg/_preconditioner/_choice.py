@@ -72,6 +72,14 @@ def choose(objective):
     return HessianPreconditioner, size
 
 
+def go_on(objective, here, trace, preconditioner, random_state, warm=False):
+    """The result of further passes from an evaluation, and the preconditioner, made now if there was none."""
+    start = here.coef
+    if preconditioner is None:
+        preconditioner, start = prepare(objective, start, random_state, warm)
+    return preconditioned(objective, start, preconditioner, trace, here if start is here.coef else None), preconditioner
+
+
 def prepare(objective, coef, random_state, warm=False):
     """The preconditioner for this objective, and a better point to start from unless this one is warm."""
     q, n_rows = objective.shape[1], objective.source.n_rows

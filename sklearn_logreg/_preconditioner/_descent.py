@@ -8,7 +8,7 @@ import numpy as np
 
 from .._result import Result, Status
 from .._solvers import preconditioned
-from ._choice import prepare
+from ._choice import go_on, prepare
 from ._look_ahead import look_ahead
 
 # What a Newton step may still promise of J where the violation is tol, against tol^2: with features that have little to
@@ -52,10 +52,7 @@ def _refine(objective, result, preconditioner, trace, random_state):
         if is_done or promise <= max(HIDDEN * tol**2 * here.value, objective.resolution(here)):
             return result
         trace.tol = 0.1 * here.violation
-        start = here.coef
-        if preconditioner is None:
-            preconditioner, start = prepare(objective, start, random_state, warm=True)
-        further = preconditioned(objective, start, preconditioner, trace, here if start is here.coef else None)
+        further, preconditioner = go_on(objective, here, trace, preconditioner, random_state, warm=True)
         if further.evaluation.violation > tol:
             return result
         result.evaluation, status = further.evaluation, further.status

@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._result import Trace
-from .._solvers import preconditioned
-from ._choice import MAX_HESSIAN, choose, prepare
+from ._choice import MAX_HESSIAN, choose, go_on
 from ._hessian import HessianPreconditioner
 from ._pairs import NEAR
 from ._row_space import RowSpacePreconditioner
@@ -71,11 +70,8 @@ def look_ahead(objective, here, trace, preconditioner, rough=None):
 
 def _approach(objective, here, trace, preconditioner):
     """The evaluation to which the passes of a trace lead from here, and the preconditioner that made their steps."""
-    start = here.coef
-    if preconditioner is None:
-        preconditioner, start = prepare(objective, start, random_state=0)
-    there = preconditioned(objective, start, preconditioner, trace, here if start is here.coef else None).evaluation
-    return (there if there.value < here.value else here), preconditioner
+    result, preconditioner = go_on(objective, here, trace, preconditioner, random_state=0)
+    return min(here, result.evaluation, key=lambda evaluation: evaluation.value), preconditioner
 
 
 def _step(objective, here, n_passes, preconditioner):

@@ -183,9 +183,8 @@ class DenseSource(Source):
         def sums(rows, work):
             X_b, w = self._blocks[rows.start] if self._blocks else self.X[rows], weights_of(rows, weight)
             first, second = np.zeros(self.n_features), np.zeros(self.n_features)
-            for start in range(0, len(X_b), n_rows):
-                piece = slice(start, start + n_rows)
-                Z = np.subtract(X_b[piece], centre, out=_array_like(X_b[piece], name, np.float64, work))
+            for piece, part in self.parts(X_b, n_rows):
+                Z = np.subtract(part, centre, out=_array_like(part, name, np.float64, work))
                 first += np.dot(w[piece], Z)
                 np.square(Z, out=Z)
                 second += np.dot(w[piece], Z)

@@ -39,7 +39,7 @@ class SparseBlock:
         return matrix
 
     def part(self, rows):
-        """Some consecutive rows."""
+        """Some consecutive rows, without a copy of their entries."""
         start, stop = self.indptr[rows.start], self.indptr[rows.stop]
         indptr = self.indptr[rows.start : rows.stop + 1] - start
         return SparseBlock(self.data[start:stop], self.indices[start:stop], indptr, self.shape[1])
@@ -72,17 +72,11 @@ class SparseSource(Source):
         self.gram_nanoseconds = self.dense_gram_nanoseconds if self.prefers_dense else n * (10.0 + 5.0 * per_row**2)
         # Blocks of small data are kept; those of large data, with an offset a row, would take too much memory.
         has_room = X.indptr.nbytes <= BLOCK_BYTES
-        self._blocks = {rows.start: self._view(rows) for group in self.groups for rows in group if has_room}
-
-    def _view(self, rows):
-        """X[rows] and its transpose, without a copy of their entries."""
-        X = self.X
-        start, stop = X.indptr[rows.start], X.indptr[rows.stop]
-        indptr = X.indptr[rows.start : rows.stop + 1] - start
-        return SparseBlock(X.data[start:stop], X.indices[start:stop], indptr, X.shape[1])
+        self._whole = SparseBlock(X.data, X.indices, X.indptr, p)
+        self._blocks = {rows.start: self._whole.part(rows) for group in self.groups for rows in group if has_room}
 
     def block(self, rows, work):
-        X_b = self._blocks.get(rows.start) or self._view(rows)
+        X_b = self._blocks.get(rows.start) or self._whole.part(rows)
         return X_b if X_b.data.dtype == self.dtype else self.cast(X_b, self.dtype)
 
     def part(self, X_b, rows):
